@@ -1,0 +1,35 @@
+import { type Bytes, bytes, GiB } from "../base/index.ts";
+
+/**
+ * Where RAM ends below 4 GiB. From here to 4 GiB lie PCI memory, the I/O APIC, HPET and local APIC;
+ * RAM beyond this size continues at 4 GiB, as on every PC.
+ */
+export const LOW_RAM_END = 3 * GiB;
+export const HIGH_RAM_START = 4 * GiB;
+
+/** Guest RAM as the host sees it: one run of bytes, in two places of the guest physical map. */
+export class GuestRam {
+  /** All of RAM: guest physical 0.. below the hole, then what lies above 4 GiB. */
+  readonly bytes: Uint8Array;
+  readonly size: Bytes;
+  readonly lowSize: Bytes;
+
+  constructor(ram: Uint8Array) {
+    this.bytes = ram;
+    this.size = bytes(ram.length);
+    this.lowSize = bytes(Math.min(ram.length, LOW_RAM_END));
+  }
+
+  /** Offset of a guest physical address in `bytes`, or -1 where `length` bytes of RAM are not there. */
+  offset(address: number, length: number): number {
+    if (address >= 0 && address + length <= this.lowSize) return address;
+    const high = address - HIGH_RAM_START + LOW_RAM_END;
+    return address >= HIGH_RAM_START && high + length <= this.size ? high : -1;
+  }
+
+  /** A view of `length` bytes at a guest physical address, or undefined where RAM does not hold them all. */
+  view(address: number, length: number): Uint8Array | undefined {
+    const at = this.offset(address, length);
+    return at < 0 ? undefined : this.bytes.subarray(at, at + length);
+  }
+}
