@@ -1,2 +1,3 @@
 export * from "./errors.ts";
+export * from "./struct.ts";
 export * from "./units.ts";
