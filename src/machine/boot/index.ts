@@ -1,0 +1,4 @@
+export * from "./entry.ts";
+export { loadKernel } from "./load.ts";
+export { EBDA_START, MEMORY_TYPE, type MemoryRegion, memoryMap, ROM_START } from "./memory-map.ts";
+export type { BootModule, BootRequest } from "./request.ts";
