@@ -1,0 +1,143 @@
+/**
+ * The state of one vCPU, declared once: every field with its type and meaning. Offsets, accessors, snapshot,
+ * debugger and docs derive from this table. It lies at the start of the vCPU's area in linear memory, so that generated code
+ * reaches a field with a constant address.
+ */
+export type FieldType = "i32" | "i64" | "v256" | "x80" | "bytes64";
+
+const SIZE: Record<FieldType, number> = { i32: 4, i64: 8, v256: 32, x80: 16, bytes64: 64 };
+
+/**
+ * Part of the state: architectural fields are what a snapshot holds and lockstep compares; derived ones are
+ * rebuilt from them; engine ones mean something only while generated code runs.
+ */
+export type FieldPart = "architectural" | "derived" | "engine";
+
+interface FieldRow {
+  readonly type: FieldType;
+  readonly part: FieldPart;
+  readonly about: string;
+}
+
+const table: Record<string, FieldRow> = {};
+
+function field(name: string, type: FieldType, about: string, part: FieldPart = "architectural"): void {
+  table[name] = { type, part, about };
+}
+
+export const GPR_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(" ");
+export const SEGMENT_NAMES = ["es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"];
+
+for (const name of GPR_NAMES) field(name, "i64", "general register");
+field("rip", "i64", "offset in CS of the next instruction; current only outside generated code");
+
+// Arithmetic flags are kept as the result they come from (SDM vol. 1, 3.4.3.1); see cpu/flags.ts for the encoding.
+field("flagResult", "i64", "last result, sign-extended to 64 bits: ZF, SF and PF follow from it");
+field("flagAux", "i64", "bit 63 CF, bits 63^62 OF, bit 3 AF, bit 0 flips SF, bit 1 flips PF");
+field("eflags", "i32", "EFLAGS without the arithmetic flags: TF IF DF IOPL NT RF VM AC VIF VIP ID and bit 1");
+
+for (const name of SEGMENT_NAMES) {
+  field(`${name}.selector`, "i32", "visible part");
+  field(
+    `${name}.attributes`,
+    "i32",
+    "descriptor bits 40-55 (type S DPL P, AVL L DB G at 12-15); bit 16: unusable (null)",
+  );
+  field(`${name}.limit`, "i32", "in bytes, granularity applied");
+  field(`${name}.base`, "i64", "linear base");
+}
+field("gdtr.base", "i64", "");
+field("gdtr.limit", "i32", "");
+field("idtr.base", "i64", "");
+field("idtr.limit", "i32", "");
+
+for (const name of ["cr0", "cr2", "cr3", "cr4", "cr8", "dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "xcr0"]) {
+  field(name, "i64", "control or debug register");
+}
+field("efer", "i64", "IA32_EFER");
+field("cpl", "i32", "current privilege level");
+field("star", "i64", "IA32_STAR");
+field("lstar", "i64", "IA32_LSTAR");
+field("cstar", "i64", "IA32_CSTAR");
+field("fmask", "i64", "IA32_FMASK");
+field("kernelGsBase", "i64", "IA32_KERNEL_GS_BASE");
+field("sysenterCs", "i64", "IA32_SYSENTER_CS");
+field("sysenterEsp", "i64", "IA32_SYSENTER_ESP");
+field("sysenterEip", "i64", "IA32_SYSENTER_EIP");
+field("tscAux", "i64", "IA32_TSC_AUX");
+field("shadow", "i32", "1 while STI or a load of SS holds interrupts off for one instruction");
+field("activity", "i32", "0 running, 1 halted, 2 shut down, 3 waiting for SIPI");
+field("nmiBlocked", "i32", "1 from an NMI to the next IRET");
+
+// x87 (SDM vol. 1, 8.1). MMX registers are the mantissas.
+for (let i = 0; i < 8; i++)
+  field(`fpr${i}`, "x80", "physical x87 register: 64-bit mantissa, then sign and exponent in 16 bits");
+field("fcw", "i32", "x87 control word");
+field("fsw", "i32", "x87 status word without TOP (bits 11-13 zero)");
+field("ftop", "i32", "TOP, 0-7");
+field("fempty", "i32", "bit per physical register: 1 where the tag says empty");
+field("fop", "i32", "last x87 opcode, 11 bits");
+field("fip", "i64", "last x87 instruction pointer");
+field("fcs", "i32", "its selector");
+field("fdp", "i64", "last x87 operand pointer");
+field("fds", "i32", "its selector");
+
+// SSE. Registers are 32 bytes apart: AVX uses the upper halves.
+for (let i = 0; i < 16; i++) field(`ymm${i}`, "v256", "XMM register in the low 16 bytes");
+field("mxcsr", "i32", "SSE control and status");
+
+// Derived from the fields above.
+field("codeBits", "i32", "16, 32 or 64: how instructions are decoded", "derived");
+field("stackMask", "i64", "mask of the stack pointer: 16, 32 or 64 bits", "derived");
+field("x87Trap", "i32", "1 where CR0.EM or TS makes x87 and MMX trap", "derived");
+field("sseTrap", "i32", "1 where CR0.EM, CR0.TS or CR4.OSFXSR makes SSE trap", "derived");
+
+// Engine.
+field("zero", "i64", "always zero: what an absent base, index or segment reads", "engine");
+field("ripPage", "i64", "linear address of the page whose records run", "engine");
+field("dataTlb", "i32", "address of the data TLB in use (by privilege)", "engine");
+field("codeTlb", "i32", "address of the code TLB in use", "engine");
+field("attention", "i32", "not 0: the run loop has something to do before the next instruction", "engine");
+field("faultVector", "i32", "pending exception of the current instruction", "engine");
+field("faultError", "i32", "its error code, or -1", "engine");
+field("faultAddress", "i64", "linear address for CR2", "engine");
+field("budget", "i32", "instructions left when generated code last returned", "engine");
+field("exitRecord", "i32", "record at which generated code stopped", "engine");
+field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine");
+field("scratch1", "i64", "the same", "engine");
+field("scratch2", "i64", "the same", "engine");
+field("bounce", "bytes64", "stands in for guest memory that is no plain RAM (device, page crossing)", "engine");
+field("bounceAddress", "i64", "linear address the bounce buffer stands for", "engine");
+field("bounceLength", "i32", "its length", "engine");
+
+export type FieldName = string;
+
+export interface Field extends FieldRow {
+  readonly name: string;
+  readonly offset: number;
+}
+
+/** Every field with its offset from the start of the vCPU's area. Naturally aligned, in order of declaration. */
+export const FIELDS: ReadonlyMap<string, Field> = layOut();
+
+function layOut(): Map<string, Field> {
+  const fields = new Map<string, Field>();
+  let offset = 0;
+  for (const [name, row] of Object.entries(table)) {
+    const size = SIZE[row.type];
+    offset = Math.ceil(offset / Math.min(size, 32)) * Math.min(size, 32);
+    fields.set(name, { name, offset, ...row });
+    offset += size;
+  }
+  return fields;
+}
+
+/** Bytes the state takes. */
+export const STATE_SIZE = 4096;
+
+/** Offset of a field. Throws on a name that is not declared. */
+export function offsetOf(name: string): number {
+  const found = FIELDS.get(name);
+  if (!found) throw new Error(`no CPU state field ${name}`);
+  return found.offset;
+}
