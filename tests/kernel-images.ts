@@ -129,3 +129,7 @@ export const note = (owner: string, type: number, description: Uint8Array): Uint
 };
 
 export const le32 = (...values: number[]): Uint8Array => new Uint8Array(Uint32Array.from(values).buffer);
+
+/** A Multiboot 1 header; with addresses when flag 16 is set. */
+export const multibootHeader = (flags: number, ...addresses: number[]): Uint8Array =>
+  le32(0x1badb002, flags, -(0x1badb002 + flags) >>> 0, ...addresses);

@@ -1,4 +1,5 @@
 export * from "./entry.ts";
+export { type Decompress, type Decompressors, extractVmlinux } from "./extract.ts";
 export { loadKernel } from "./load.ts";
 export { EBDA_START, MEMORY_TYPE, type MemoryRegion, memoryMap, ROM_START } from "./memory-map.ts";
 export type { BootModule, BootRequest } from "./request.ts";

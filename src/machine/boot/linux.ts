@@ -3,6 +3,7 @@ import type { EntryState } from "./entry.ts";
 import { type Layout, PAGE } from "./layout.ts";
 import { type BootRequest, modulesOf, putCommandLine, putInitrd } from "./request.ts";
 import { putIdentityMap, putSegments } from "./tables.ts";
+import { viewOf } from "./wire.ts";
 
 /**
  * Linux's x86 boot protocol (kernel Documentation/arch/x86/boot.rst and zero-page.rst). A bzImage is real-mode
@@ -88,8 +89,6 @@ const OLD_INITRD_ADDR_MAX = 0x37ff_ffff;
 const OLD_CMDLINE_SIZE = 255;
 /** A larger alignment than any kernel is built with; a file asking for more is damaged. */
 const MAX_ALIGNMENT = 0x4000_0000;
-
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 export const isBzImage = (image: Uint8Array): boolean =>
   image.length >= offsets.version + 2 &&
