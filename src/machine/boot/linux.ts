@@ -82,7 +82,7 @@ const HEAP_END = 0xfe00;
 const ENTRY_64 = 0x200;
 /** Where kernels before protocol 2.10 load. */
 const OLD_LOAD_ADDRESS = 0x10_0000;
-/** Such a kernel does not say what room it unpacks into; this much was enough for all of them. */
+/** Such a kernel does not say what room it unpacks into: this much is kept free, or half of RAM where there is less. */
 const OLD_INIT_SIZE = 0x200_0000;
 /** Limits of kernels too old to say (boot.rst, initrd_addr_max and cmdline_size). */
 const OLD_INITRD_ADDR_MAX = 0x37ff_ffff;
@@ -135,7 +135,8 @@ const versionText = (version: number): string => `${version >> 8}.${String(versi
 const placeKernel = (layout: Layout, { version, kernel, field }: BzImage): number => {
   const modern = version >= 0x020a;
   const preferred = (modern && field("pref_address")) || OLD_LOAD_ADDRESS;
-  const size = Math.max(kernel.length, modern ? field("init_size") : OLD_INIT_SIZE);
+  const oldSize = Math.min(OLD_INIT_SIZE, Math.floor(layout.ram.lowSize / 2));
+  const size = Math.max(kernel.length, modern ? field("init_size") : oldSize);
   const align = field("kernel_alignment");
   const relocatable = version >= 0x0205 && field("relocatable_kernel") !== 0;
   let start = preferred;
