@@ -1,0 +1,10 @@
+export {
+  ExecChannel,
+  type ExecLines,
+  type ExecOptions,
+  type ExecResult,
+  type OutputListener,
+  type SerialLine,
+} from "./channel.ts";
+export type { Input } from "./input.ts";
+export type { Argument } from "./protocol.ts";

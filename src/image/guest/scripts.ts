@@ -1,0 +1,147 @@
+/**
+ * The programs the default guest adds to busybox, all of them shell scripts for its ash. Together with
+ * `exec/protocol.ts` they are the two ends of one protocol, described there.
+ *
+ * A fork costs the software CPU milliseconds, hence the style: builtins where they do, and as few processes as can be
+ * between the kernel's hand-over and the user's command.
+ */
+
+/** Where the agents keep their pipes. */
+const RUN = "/run/vivarium";
+
+/** What every command finds in its environment unless the request says otherwise. */
+const ENVIRONMENT =
+  "export HOME=/root USER=root LOGNAME=root SHELL=/bin/sh PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/**
+ * The kernel's first program: mounts what a Linux expects, prepares the serial lines and hands over to busybox's init,
+ * which starts the agents and, where the kernel command line asks for it, the console's shell. Busybox runs its own
+ * programs by /proc/self/exe, so the first mounts name it in full. CONSOLE=/dev/null keeps init's banner off the
+ * console.
+ */
+export const INIT = `#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm ${RUN}
+chmod 1777 /dev/shm
+mount -a
+echo vivarium >/proc/sys/kernel/hostname
+for line in 1 2 3; do stty -F /dev/ttyS$line 115200 raw -echo -hupcl; done
+busybox --install -s /bin
+ifconfig lo 127.0.0.1 up
+mkfifo ${RUN}/in ${RUN}/out ${RUN}/err
+[ -z "$vivarium_console" ] || echo "ttyS0::once:/lib/vivarium/console" >>/etc/inittab
+export CONSOLE=/dev/null
+exec init
+`;
+
+/** Signals reach the agents' children with their default actions because init starts the agents, not a shell's "&". */
+export const INITTAB = `::respawn:/lib/vivarium/agent
+::respawn:/lib/vivarium/side
+`;
+
+/**
+ * Runs one command at a time. Its requests are lines of shell that the host writes to ttyS1, each a call of a function
+ * below with quoted arguments, read by the shell itself as its script: no parser, no fork.
+ * Descriptors: 1 events to the host, 3 ttyS2, 4 ttyS3, 5 and 6 the command's output and error pipes to write,
+ * 7 and 8 the same to read, 9 its input pipe to read.
+ *
+ * Output goes through pipes and not straight to the lines, so that a command sees no terminal. The end of a stream
+ * is the request's token, written into the pipe after the command's own output; so a background process that
+ * keeps the pipe open delays nothing. What such a process writes later is read and dropped.
+ */
+export const AGENT = `#!/bin/sh
+exec >/dev/ttyS1 3<>/dev/ttyS2 4>/dev/ttyS3 </dev/null 2>/dev/null
+unset vivarium_console TERM CONSOLE
+${ENVIRONMENT}
+cd ${RUN}
+echo $$ >agent
+
+feed() { # ID: asks for the command's input frame by frame; a frame is its length, a newline, the bytes
+  while echo "want $1"; read -r length <&3 && [ "$length" -gt 0 ]; do
+    dd bs="$length" count=1 iflag=fullblock status=none <&3 >&9
+  done 9>in
+}
+
+run() { # ID TOKEN stdin|none DIRECTORY [NAME=VALUE]... setsid -- ARGUMENT...
+  id=$1 token=$2 input=$3 directory=$4
+  shift 4
+  cat <out >&3 &
+  relays=$!
+  cat <err >&4 &
+  relays="$relays $!"
+  exec 5>out 6>err 7<out 8<err
+  feeder=
+  if [ $input = stdin ]; then
+    feed $id 5>&- 6>&- 7>&- 8>&- &
+    feeder=$!
+    exec 9<in
+  else
+    exec 9</dev/null
+  fi
+  echo " $relays $feeder " >plumbing
+  (
+    cd "$directory" || exit 126
+    unset OLDPWD
+    exec env -- "$@"
+  ) <&9 >&5 2>&6 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+  status=$?
+  echo -n $token >&5
+  echo -n $token >&6
+  exec 5>&- 6>&-
+  echo "exit $id $status"
+}
+
+end() { # clears up after a command, while nobody waits
+  if [ "$feeder" ]; then
+    cat <&9 >/dev/null &
+    wait $feeder
+  fi
+  jobs >/dev/null
+  set -- $relays
+  if kill -0 $1; then cat <&7 >/dev/null & fi
+  if kill -0 $2; then cat <&8 >/dev/null & fi
+  kill $relays
+  wait $relays
+  exec 7<&- 8<&- 9<&-
+  rm -f in out err
+  mkfifo in out err
+}
+
+echo "vivarium ready 1"
+. /dev/ttyS1
+`;
+
+/** What cannot wait for the command to end: read from ttyS3, in the same way. */
+export const SIDE = `#!/bin/sh
+exec </dev/null >/dev/null 2>&1
+cd ${RUN}
+
+size() { # ROWS COLUMNS
+  stty -F /dev/ttyS0 rows $1 cols $2
+}
+
+signal() { # NAME: to the running command, which is the agent's youngest child
+  read -r agent <agent
+  read -r plumbing <plumbing
+  read -r children </proc/$agent/task/$agent/children
+  pid=
+  for pid in $children; do :; done
+  case " $plumbing " in *" $pid "*) ;; *) kill -s $1 $pid ;; esac
+}
+
+. /dev/ttyS3
+`;
+
+/** The interactive shell, on the console as its controlling terminal. Its end is the machine's. */
+export const CONSOLE = `#!/bin/sh
+stty rows "\${vivarium_console%x*}" cols "\${vivarium_console#*x}"
+unset vivarium_console CONSOLE
+${ENVIRONMENT}
+cd /root
+sh -l
+status=$?
+stty sane
+echo "console $status" >/dev/ttyS1
+poweroff -f
+`;
