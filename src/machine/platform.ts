@@ -6,21 +6,23 @@ import { LOW_RAM_END } from "./memory.ts";
 
 export interface PortDevice {
   readonly port: number;
+  /** Ports it takes. */
+  readonly length: number;
   readonly irq: number;
 }
 
 export const SERIAL_PORTS: readonly PortDevice[] = [
-  { port: 0x3f8, irq: 4 },
-  { port: 0x2f8, irq: 3 },
-  { port: 0x3e8, irq: 4 },
-  { port: 0x2e8, irq: 3 },
+  { port: 0x3f8, length: 8, irq: 4 },
+  { port: 0x2f8, length: 8, irq: 3 },
+  { port: 0x3e8, length: 8, irq: 4 },
+  { port: 0x2e8, length: 8, irq: 3 },
 ];
 
-export const RTC: PortDevice = { port: 0x70, irq: 8 };
+export const RTC: PortDevice = { port: 0x70, length: 2, irq: 8 };
 
 export const I8042 = { data: 0x60, command: 0x64, fastReset: 0x92, keyboardIrq: 1, mouseIrq: 12 } as const;
 
-export const DEBUG_EXIT_PORT = 0xf4;
+export const DEBUG_EXIT = { port: 0xf4, length: 4 } as const;
 
 /**
  * PCI configuration ports. The address register is attached as one byte: only a 32-bit access at its start
@@ -32,6 +34,9 @@ export const PCI_CONFIG = { address: 0xcf8, data: 0xcfc } as const;
 export const PCI_MEMORY_WINDOW = { start: LOW_RAM_END, end: 0xfec00000 } as const;
 export const PCI_IO_WINDOW = { start: 0x0d00, end: 0x10000 } as const;
 
+/** Devices of one bus, pins of one device. */
+export const PCI_DEVICES = 32;
+export const PCI_PINS = 4;
 /** PCI interrupt pins go to four I/O APIC inputs of their own, level triggered, turned by device number. */
 export const PCI_GSI_BASE = 16;
 export const PCI_GSI_COUNT = 4;
@@ -74,3 +79,9 @@ export const ACPI_PM = {
   /** SLP_TYP of soft off. */
   s5: 0,
 } as const;
+
+/** Memory-mapped interrupt controllers and timer, above the PCI window. */
+export const IO_APIC_BASE = 0xfec00000;
+export const HPET_BASE = 0xfed00000;
+export const HPET_SIZE = 0x400;
+export const LOCAL_APIC_BASE = 0xfee00000;

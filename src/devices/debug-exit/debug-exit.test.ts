@@ -1,14 +1,14 @@
 import { expect, it } from "vitest";
 import { Bus } from "../../machine/bus.ts";
-import { DEBUG_EXIT_PORT } from "../../machine/platform.ts";
-import { DEBUG_EXIT_PORTS, debugExit } from "./index.ts";
+import { DEBUG_EXIT } from "../../machine/platform.ts";
+import { debugExit } from "./index.ts";
 
 it("turns a write into an odd exit status and reads zero", () => {
   const ports = new Bus();
   const statuses: number[] = [];
   ports.attach(
-    DEBUG_EXIT_PORT,
-    DEBUG_EXIT_PORTS,
+    DEBUG_EXIT.port,
+    DEBUG_EXIT.length,
     debugExit((status) => statuses.push(status)),
   );
   ports.write(0xf4, 4, 0);

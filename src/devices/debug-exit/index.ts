@@ -5,8 +5,6 @@ import type { IoDevice } from "../../machine/bus.ts";
  * suites know it as QEMU's isa-debug-exit, whose arithmetic this keeps: a status is odd, so that 0, which the
  * host takes for success, stays with an orderly power-off.
  */
-export const DEBUG_EXIT_PORTS = 4;
-
 export const debugExit = (onExit: (status: number) => void): IoDevice => ({
   name: "debug-exit",
   read: () => 0,

@@ -3,18 +3,18 @@
  * access to a slot without a function reads all ones. Not modelled: bridges to other buses, special cycles.
  */
 import type { AccessSize, Bus, IoDevice } from "../../machine/bus.ts";
-import { PCI_GSI_BASE, PCI_GSI_COUNT, PCI_IO_WINDOW, PCI_MEMORY_WINDOW, pciGsi } from "../../machine/platform.ts";
+import {
+  PCI_DEVICES,
+  PCI_GSI_BASE,
+  PCI_GSI_COUNT,
+  PCI_IO_WINDOW,
+  PCI_MEMORY_WINDOW,
+  pciGsi,
+} from "../../machine/platform.ts";
 import type { IrqLine } from "../../machine/ports.ts";
 import type { Section } from "../../machine/state.ts";
 import type { PciFunction, PciHost } from "./function.ts";
-import {
-  CONFIG_ADDRESS_BITS,
-  CONFIG_ADDRESS_ENABLE,
-  MULTIFUNCTION,
-  PCI_DEVICES,
-  PCI_FUNCTIONS,
-  TYPE0_HEADER,
-} from "./registers.ts";
+import { CONFIG_ADDRESS_BITS, CONFIG_ADDRESS_ENABLE, MULTIFUNCTION, PCI_FUNCTIONS, TYPE0_HEADER } from "./registers.ts";
 
 export { type PciBar, PciFunction, type PciFunctionOptions } from "./function.ts";
 export { hostBridge } from "./host-bridge.ts";

@@ -2,8 +2,7 @@
 import type { RegisterTable } from "../../machine/registers.ts";
 
 export const CONFIG_SPACE_SIZE = 256;
-/** Devices of one bus, functions of one device. */
-export const PCI_DEVICES = 32;
+/** Functions of one device. */
 export const PCI_FUNCTIONS = 8;
 export const BAR_COUNT = 6;
 

@@ -14,8 +14,6 @@ import type { Timer, Timers } from "../../machine/timers.ts";
 import { fromRegisters, nextAlarm, type TimeRegisters, toRegisters } from "./calendar.ts";
 import { A, B, C, CMOS_FIELDS, CMOS_SIZE, EVENTS, NMI_MASK, RTC_REGISTERS, TIME_REGISTERS } from "./registers.ts";
 
-export { RTC_PORTS } from "./registers.ts";
-
 export interface RtcOptions {
   readonly irq: IrqLine;
   readonly clock: Clock;

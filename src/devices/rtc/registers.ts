@@ -6,7 +6,6 @@ import { KiB, MiB } from "../../base/index.ts";
 import type { RegisterTable } from "../../machine/registers.ts";
 
 export const CMOS_SIZE = 128;
-export const RTC_PORTS = 2;
 
 /** Bit 7 of the index port keeps NMIs from the processor. */
 export const NMI_MASK = 0x80;

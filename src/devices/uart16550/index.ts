@@ -20,11 +20,8 @@ import {
   MCR,
   MSR,
   TRIGGER_LEVELS,
-  UART_PORTS,
   UART_REGISTERS,
 } from "./registers.ts";
-
-export { UART_PORTS } from "./registers.ts";
 
 /** Where sent bytes go. */
 export interface SerialBackend {
@@ -154,7 +151,7 @@ export class Uart16550 implements IoDevice, Section<UartState> {
   }
 
   write(offset: number, size: AccessSize, value: number): void {
-    for (let i = 0; i < size && offset + i < UART_PORTS; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff);
+    for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff);
   }
 
   #bank(): number {

@@ -4,8 +4,6 @@
  */
 import type { RegisterTable } from "../../machine/registers.ts";
 
-export const UART_PORTS = 8;
-
 export const UART_REGISTERS = {
   rbr: { offset: 0, bank: 0, access: "r" },
   thr: { offset: 0, bank: 0, access: "w" },
