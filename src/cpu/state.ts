@@ -33,7 +33,12 @@ field("rip", "i64", "offset in CS of the next instruction; current only outside 
 
 // Arithmetic flags are kept as the result they come from (SDM vol. 1, 3.4.3.1); see cpu/flags.ts for the encoding.
 field("flagResult", "i64", "last result, sign-extended to 64 bits: ZF, SF and PF follow from it");
-field("flagAux", "i64", "bit 63 CF, bits 63^62 OF, bit 3 AF, bit 0 flips SF, bit 1 flips PF");
+field(
+  "flagCarry",
+  "i32",
+  "carries out of the two top bits: bit 31 is CF, bit 31 ^ bit 30 is OF; the rest means nothing",
+);
+field("flagMisc", "i32", "bit 3 AF, bit 0 flips SF, bit 1 flips PF");
 field("eflags", "i32", "EFLAGS without the arithmetic flags: TF IF DF IOPL NT RF VM AC VIF VIP ID and bit 1");
 
 for (const name of SEGMENT_NAMES) {
@@ -109,6 +114,17 @@ field("scratch2", "i64", "the same", "engine");
 field("bounce", "bytes64", "stands in for guest memory that is no plain RAM (device, page crossing)", "engine");
 field("bounceAddress", "i64", "linear address the bounce buffer stands for", "engine");
 field("bounceLength", "i32", "its length", "engine");
+
+// Floating point runtime functions (cpu/float) work on these.
+field(
+  "floatFlags",
+  "i32",
+  "exceptions of the current operation, as MXCSR and FSW have them; bit 9: rounded up",
+  "engine",
+);
+field("floatMantissa", "i64", "64-bit result, or the mantissa of an 80-bit one", "engine");
+field("floatExponent", "i32", "sign and exponent of an 80-bit result, in 16 bits", "engine");
+field("floatVector", "v256", "128-bit result", "engine");
 
 export type FieldName = string;
 
