@@ -31,6 +31,11 @@ export interface Operand {
   offset(): I64;
   /** Memory operands: the linear address of the byte `displacement` bytes further on, for Context.load and store. */
   linear(displacement?: number): I64;
+  /**
+   * The same for a displacement that is computed (BT with a register). Like offset() and linear(), it takes the registers
+   * as they are at the operand's first use: POP to memory counts on that.
+   */
+  linearAt(displacement: I64): I64;
   /** An immediate that is the same for every execution, if the engine knows it now (JIT); else undefined. */
   readonly known: bigint | undefined;
   /** Register operands: number of the register (segment, control, debug, x87, MMX, XMM), as an i32. */
@@ -117,10 +122,13 @@ export interface Context {
   /** RIP (EIP, IP) of this instruction and of the next, as an offset in CS. */
   rip(): I64;
   nextRip(): I64;
-  /** Near jump to an offset in CS: truncated to the operand size, checked (canonical, limit). Ends the instruction. */
-  jump(target: I64): void;
+  /**
+   * Near jump to an offset in CS: truncated to the operand size, checked (canonical, limit). Ends the instruction.
+   * `undo` writes what takes the instruction's changes back; it goes in front of the exception where the check fails.
+   */
+  jump(target: I64, undo?: () => void): void;
   /** Jump to the relative operand of this row when `condition` holds, else on to the next instruction. Ends the instruction. */
-  jumpRelative(condition?: I32): void;
+  jumpRelative(condition?: I32, undo?: () => void): void;
   /** Goes round again on the same instruction after the state so far is stored: interrupts may come in between (REP). Ends the instruction. */
   again(): void;
   /** Leaves compiled code in front of the next instruction, so that the run loop looks at interrupts and mode. Ends the instruction. */
