@@ -192,7 +192,8 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
     id: -1,
   };
   for (const token of encoding.split(/\s+/)) {
-    if (row.opcode < 0 && (token === "NP" || token === "66" || token === "F3" || token === "F2")) row.prefix = token;
+    if (row.opcode < 0 && row.map === 0 && (token === "NP" || token === "66" || token === "F3" || token === "F2"))
+      row.prefix = token;
     else if (token === "REX.W") row.rexW = true;
     else if (token === "W0") row.rexW = false;
     else if (token.startsWith("VEX.")) {
