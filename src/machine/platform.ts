@@ -79,9 +79,3 @@ export const ACPI_PM = {
   /** SLP_TYP of soft off. */
   s5: 0,
 } as const;
-
-/** Memory-mapped interrupt controllers and timer, above the PCI window. */
-export const IO_APIC_BASE = 0xfec00000;
-export const HPET_BASE = 0xfed00000;
-export const HPET_SIZE = 0x400;
-export const LOCAL_APIC_BASE = 0xfee00000;

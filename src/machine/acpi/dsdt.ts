@@ -3,8 +3,8 @@
  * answer at fixed addresses are named so that an operating system binds its drivers without probing.
  */
 import {
-  HPET_BASE,
-  HPET_SIZE,
+  ACPI_PM,
+  HPET_BLOCK,
   I8042,
   PCI_CONFIG,
   PCI_DEVICES,
@@ -22,16 +22,13 @@ export interface DsdtOptions {
   readonly cpus: number;
   readonly serialPorts: number;
   readonly hpet: boolean;
-  /** What is written to SLP_TYP for S5 (soft off). */
-  readonly sleepTypeS5: number;
 }
 
 /** `_PRT` names all functions of a device by this low half of the address. */
 const ANY_FUNCTION = 0xffff;
 
 /** \_S5: the sleep types of PM1a and PM1b (7.4.2). */
-const sleepStates = (sleepType: number): Aml =>
-  name("_S5", list(integer(sleepType), integer(sleepType), integer(0), integer(0)));
+const sleepStates = (): Aml => name("_S5", list(...[ACPI_PM.s5, ACPI_PM.s5, 0, 0].map(integer)));
 
 /** `_PRT` (6.2.13): each pin is wired straight to an input of the I/O APIC. */
 const routing = (): Aml => {
@@ -93,7 +90,7 @@ const hpet = (): Aml =>
     "HPET",
     name("_HID", eisaId("PNP0103")),
     name("_UID", integer(0)),
-    name("_CRS", resourceTemplate(fixedMemory(HPET_BASE, HPET_SIZE))),
+    name("_CRS", resourceTemplate(fixedMemory(HPET_BLOCK.address, HPET_BLOCK.length))),
   );
 
 /** Processor devices (8.4); `_UID` ties each to its local APIC in the MADT. */
@@ -108,7 +105,7 @@ const processors = (count: number): Aml[] =>
 
 export const dsdtBlock = (options: DsdtOptions): Uint8Array =>
   Uint8Array.from([
-    ...sleepStates(options.sleepTypeS5),
+    ...sleepStates(),
     ...scope(
       "_SB",
       pciRoot(),

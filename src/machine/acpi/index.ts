@@ -6,7 +6,7 @@
 import { type Gpa, gpa, VivError } from "../../base/index.ts";
 import { ROM_START, UPPER_MEMORY } from "../boot/memory-map.ts";
 import { isaPin } from "../interrupts/isa-lines.ts";
-import { HPET_BASE, IO_APIC_BASE, LOCAL_APIC_BASE, SERIAL_PORTS } from "../platform.ts";
+import { ACPI_PM, HPET_BLOCK, IO_APIC, LOCAL_APIC, SERIAL_PORTS } from "../platform.ts";
 import { dsdtBlock } from "./dsdt.ts";
 import {
   ALL_PROCESSORS,
@@ -32,36 +32,13 @@ import {
   Waet,
 } from "./structs.ts";
 
-/** The power management device's ports, as the device itself declares them. */
-export interface PmPorts {
-  /** PM1a event block: status and enable, 4 bytes. */
-  readonly pm1aEvent: number;
-  /** PM1a control block, 2 bytes. */
-  readonly pm1aControl: number;
-  /** 32-bit PM timer. */
-  readonly timer: number;
-  /** General-purpose event block 0: status and enable halves. */
-  readonly gpe0: number;
-  readonly gpe0Length: number;
-  readonly sciIrq: number;
-  readonly smiCommand: number;
-  readonly acpiEnable: number;
-  readonly acpiDisable: number;
-  readonly resetPort: number;
-  readonly resetValue: number;
-  /** SLP_TYP of soft off. */
-  readonly sleepTypeS5: number;
-}
-
 export interface AcpiOptions {
   /** vCPUs; number n has local APIC n. */
   readonly cpus: number;
-  readonly pm: PmPorts;
   /** How many of the PC's four serial ports are there; all where absent. */
   readonly serialPorts?: number;
   /** The HPET's capability register, low half, and its shortest period in ticks; absent where there is no HPET. */
   readonly hpet?: { readonly id: number; readonly minimumTick: number };
-  readonly ioApicId?: number;
 }
 
 export interface AcpiTable {
@@ -111,9 +88,8 @@ const table = (signature: string, revision: number, ...contents: Uint8Array[]): 
 const port = (address: number, length: number) =>
   ({ space: SPACE.io, width: length * 8, access: Math.min(length, 3), address }) as const;
 
-const fadt = (pm: PmPorts, facs: number, dsdt: number): Uint8Array => {
-  const { pm1aEvent, pm1aControl, timer, gpe0, gpe0Length } = pm;
-  const lengths = { pm1EventLength: 4, pm1ControlLength: 2, pmTimerLength: 4, gpe0Length } as const;
+const fadt = (facs: number, dsdt: number): Uint8Array => {
+  const { base, event, control, timer, gpe0, reset } = ACPI_PM;
   return table(
     "FACP",
     6,
@@ -121,15 +97,18 @@ const fadt = (pm: PmPorts, facs: number, dsdt: number): Uint8Array => {
       firmwareControl: facs,
       dsdt,
       interruptModel: 1,
-      sciInterrupt: pm.sciIrq,
-      smiCommand: pm.smiCommand,
-      acpiEnable: pm.acpiEnable,
-      acpiDisable: pm.acpiDisable,
-      pm1aEvent,
-      pm1aControl,
-      pmTimer: timer,
-      gpe0,
-      ...lengths,
+      sciInterrupt: ACPI_PM.sciIrq,
+      smiCommand: ACPI_PM.smiCommand,
+      acpiEnable: ACPI_PM.acpiEnable,
+      acpiDisable: ACPI_PM.acpiDisable,
+      pm1aEvent: base + event.offset,
+      pm1aControl: base + control.offset,
+      pmTimer: base + timer.offset,
+      gpe0: base + gpe0.offset,
+      pm1EventLength: event.length,
+      pm1ControlLength: control.length,
+      pmTimerLength: timer.length,
+      gpe0Length: gpe0.length,
       c2Latency: NO_C2,
       c3Latency: NO_C3,
       century: RTC_CENTURY,
@@ -139,28 +118,28 @@ const fadt = (pm: PmPorts, facs: number, dsdt: number): Uint8Array => {
         FADT_FLAGS.PROC_C1 |
         FADT_FLAGS.SLP_BUTTON |
         FADT_FLAGS.FIX_RTC |
-        FADT_FLAGS.TMR_VAL_EXT |
+        (ACPI_PM.timerBits === 32 ? FADT_FLAGS.TMR_VAL_EXT : 0) |
         FADT_FLAGS.RESET_REG_SUP,
-      resetRegister: port(pm.resetPort, 1),
-      resetValue: pm.resetValue,
+      resetRegister: port(reset.port, 1),
+      resetValue: reset.value,
       minorVersion: 5,
       xDsdt: dsdt,
-      xPm1aEvent: port(pm1aEvent, lengths.pm1EventLength),
-      xPm1aControl: port(pm1aControl, lengths.pm1ControlLength),
-      xPmTimer: port(timer, lengths.pmTimerLength),
-      xGpe0: { ...port(gpe0, gpe0Length), access: 1 },
+      xPm1aEvent: port(base + event.offset, event.length),
+      xPm1aControl: port(base + control.offset, control.length),
+      xPmTimer: port(base + timer.offset, timer.length),
+      xGpe0: port(base + gpe0.offset, gpe0.length),
       hypervisorVendor: "Vivarium",
     }),
   );
 };
 
-const madt = ({ cpus, pm, ioApicId = 0 }: AcpiOptions): Uint8Array => {
+const madt = (cpus: number): Uint8Array => {
   const override = (source: number, gsi: number, flags: number): Uint8Array =>
     OverrideEntry.encode({ type: MADT_TYPE.override, length: OverrideEntry.size, source, gsi, flags });
   return table(
     "APIC",
     5,
-    Madt.encode({ localApicAddress: LOCAL_APIC_BASE, flags: PCAT_COMPAT }),
+    Madt.encode({ localApicAddress: LOCAL_APIC.address, flags: PCAT_COMPAT }),
     ...Array.from({ length: cpus }, (_, id) =>
       LocalApicEntry.encode({
         type: MADT_TYPE.localApic,
@@ -173,11 +152,12 @@ const madt = ({ cpus, pm, ioApicId = 0 }: AcpiOptions): Uint8Array => {
     IoApicEntry.encode({
       type: MADT_TYPE.ioApic,
       length: IoApicEntry.size,
-      id: ioApicId,
-      address: IO_APIC_BASE,
+      id: IO_APIC.id,
+      address: IO_APIC.address,
+      gsiBase: IO_APIC.gsiBase,
     }),
     override(0, isaPin(0), INTI.busDefault),
-    override(pm.sciIrq, isaPin(pm.sciIrq), INTI.activeHighLevel),
+    override(ACPI_PM.sciIrq, isaPin(ACPI_PM.sciIrq), INTI.activeHighLevel),
     LocalNmiEntry.encode({ type: MADT_TYPE.localNmi, length: LocalNmiEntry.size, uid: ALL_PROCESSORS, lint: 1 }),
   );
 };
@@ -209,7 +189,7 @@ const pointers = (signature: "RSDT" | "XSDT", addresses: readonly number[]): Uin
 
 /** Builds the tables and places them from 0xe0000, the RSDP first, where a scan for it finds it (5.2.5.1). */
 export const buildAcpi = (options: AcpiOptions): AcpiTables => {
-  const { cpus, pm, serialPorts = SERIAL_PORTS.length, hpet } = options;
+  const { cpus, serialPorts = SERIAL_PORTS.length, hpet } = options;
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) {
     throw new VivError("cpus.count", `a machine has 1 to ${MAX_CPUS} vCPUs, not ${cpus}`);
   }
@@ -225,12 +205,12 @@ export const buildAcpi = (options: AcpiOptions): AcpiTables => {
   const root = next;
   next += ALIGN;
   const facs = place("FACS", Facs.encode({ signature: "FACS", length: Facs.size, version: 2 }));
-  const dsdtContent = dsdtBlock({ cpus, serialPorts, hpet: hpet !== undefined, sleepTypeS5: pm.sleepTypeS5 });
+  const dsdtContent = dsdtBlock({ cpus, serialPorts, hpet: hpet !== undefined });
   const dsdt = place("DSDT", table("DSDT", 2, dsdtContent));
-  const listed = [place("FACP", fadt(pm, facs, dsdt)), place("APIC", madt(options))];
+  const listed = [place("FACP", fadt(facs, dsdt)), place("APIC", madt(cpus))];
   if (hpet !== undefined) {
     const { id: blockId, minimumTick } = hpet;
-    const address = { space: SPACE.memory, width: 64, address: HPET_BASE };
+    const address = { space: SPACE.memory, width: 64, address: HPET_BLOCK.address };
     listed.push(place("HPET", table("HPET", 1, HpetTable.encode({ blockId, address, minimumTick }))));
   }
   listed.push(place("WAET", table("WAET", 1, Waet.encode({ flags: WAET_PM_TIMER_GOOD }))));
