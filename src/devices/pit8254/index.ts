@@ -103,6 +103,7 @@ export class Pit implements IoDevice, Section<PitState> {
 
   #writeByte(offset: number, value: number): void {
     if (offset < PIT_CHANNELS) {
+      if (offset === 0) this.#settle();
       this.#counters[offset]!.write(value, this.#tick);
       if (offset === 0) this.#drive();
     } else if (offset === PIT_CONTROL) this.#command(value);
@@ -122,6 +123,7 @@ export class Pit implements IoDevice, Section<PitState> {
     const counter = this.#counters[channel]!;
     if (((value >> CONTROL.accessShift) & 3) === ACCESS.latch) counter.latchCount(tick);
     else {
+      if (channel === 0) this.#settle();
       counter.setControl(value);
       if (channel === 0) this.#drive();
     }
@@ -139,6 +141,13 @@ export class Pit implements IoDevice, Section<PitState> {
   #writePort61(value: number): void {
     this.#state.port61 = value & PORT_61.writable;
     this.#counters[2]!.setGate((value & PORT_61.gate2) !== 0, this.#tick);
+  }
+
+  /** A rise that was due before the guest reprograms channel 0 happens first. */
+  #settle(): void {
+    if (this.#armed === undefined || this.#armed.deadline > this.#clock.now()) return;
+    this.#timers.cancel(this.#armed);
+    this.#fire();
   }
 
   /** Brings IRQ 0 to channel 0's OUT and waits for its next rise. */

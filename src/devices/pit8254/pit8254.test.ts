@@ -304,6 +304,14 @@ describe("8254 channel 0", () => {
     }
   });
 
+  it("does not lose an interrupt that was due when the guest reprograms the channel", () => {
+    program0(4, 1000);
+    rises = [];
+    time += 10_000_000;
+    program0(4, 1000);
+    expect(rises).toHaveLength(1);
+  });
+
   it("goes on after a snapshot is restored", () => {
     program0(2, 11_932);
     const saved = JSON.parse(JSON.stringify(pit.state));
