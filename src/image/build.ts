@@ -95,15 +95,30 @@ async function storedOrBuilt(guest: GuestDeclaration, ports: GuestPorts, options
   return ports.store.exclusively(async () => {
     // Another process may have built it while this one waited.
     const meanwhile = refresh ? undefined : await newest(guest, ports.store);
-    return meanwhile ?? build(guest, ports, options.progress ?? (() => undefined));
+    if (meanwhile) return meanwhile;
+    const progress = options.progress ?? (() => undefined);
+    if (refresh) await ports.packages.refresh(progress);
+    try {
+      return await build(guest, ports, progress);
+    } catch (error) {
+      if (refresh || !(error instanceof VivError) || error.code !== "guest.package-gone") throw error;
+      await ports.packages.refresh(progress);
+      return build(guest, ports, progress);
+    }
   });
 }
 
 async function build(guest: GuestDeclaration, ports: GuestPorts, progress: ProgressListener): Promise<StoredImage> {
+  const known = new Map<string, Promise<PackageRecord>>();
+  const show = (name: string): Promise<PackageRecord> => {
+    const record = known.get(name) ?? ports.packages.show(name, progress);
+    known.set(name, record);
+    return record;
+  };
   /** The parts of each package that holds files. */
   const sources = new Map<string, { record: PackageRecord; parts: GuestPart[] }>();
   for (const part of guest.parts) {
-    const record = await resolve(part, ports.packages, progress);
+    const record = await resolve(part, show);
     const source = sources.get(record.name);
     if (source) source.parts.push(part);
     else sources.set(record.name, { record, parts: [part] });
@@ -128,8 +143,8 @@ async function build(guest: GuestDeclaration, ports: GuestPorts, progress: Progr
 }
 
 /** The package that holds a part's files: the one named, or the dependency it stands for. */
-async function resolve(part: GuestPart, client: PackageClient, progress: ProgressListener): Promise<PackageRecord> {
-  const named = await client.show(part.package, progress);
+async function resolve(part: GuestPart, show: (name: string) => Promise<PackageRecord>): Promise<PackageRecord> {
+  const named = await show(part.package);
   const { dependency } = part;
   if (dependency === undefined) return named;
   const target = named.depends.find((name) => dependency.test(name));
@@ -137,7 +152,7 @@ async function resolve(part: GuestPart, client: PackageClient, progress: Progres
     const reason = `${part.package} ${named.version} depends on no package that is a kernel`;
     throw new VivError("guest.package-missing", `${reason}: name a kernel of your own with --kernel and --initrd`);
   }
-  return client.show(target, progress);
+  return show(target);
 }
 
 async function unpack(

@@ -25,8 +25,10 @@ export interface PackageRecord {
 export interface PackageClient {
   /** What the distribution has under this name. Throws `guest.package-missing` where it has nothing. */
   show(name: string, progress: ProgressListener): Promise<PackageRecord>;
-  /** The package file. */
+  /** The package file. Throws `guest.package-gone` where the distribution has replaced it since its lists were read. */
   fetch(record: PackageRecord, progress: ProgressListener): Promise<Uint8Array>;
+  /** Reads the distribution's lists anew. */
+  refresh(progress: ProgressListener): Promise<void>;
 }
 
 export interface Archives {

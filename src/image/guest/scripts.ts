@@ -44,7 +44,8 @@ export const INITTAB = `::respawn:/lib/vivarium/agent
  * Runs one command at a time. Its requests are lines of shell that the host writes to ttyS1, each a call of a function
  * below with quoted arguments, read by the shell itself as its script: no parser, no fork.
  * Descriptors: 1 events to the host, 3 ttyS2, 4 ttyS3, 5 and 6 the command's output and error pipes to write,
- * 7 and 8 the same to read, 9 its input pipe to read.
+ * 7 and 8 the same to read, 9 its input pipe: to read, and in the feeder to write. A pipe is opened for both first: to
+ * open it for one waits for the other, and a signal that interrupts the wait would end the shell.
  *
  * Output goes through pipes and not straight to the lines, so that a command sees no terminal. The end of a stream
  * is the request's token, written into the pipe after the command's own output; so a background process that
@@ -60,25 +61,24 @@ echo $$ >agent
 feed() { # ID: asks for the command's input frame by frame; a frame is its length, a newline, the bytes
   while echo "want $1"; read -r length <&3 && [ "$length" -gt 0 ]; do
     dd bs="$length" count=1 iflag=fullblock status=none <&3 >&9
-  done 9>in
+  done
 }
 
 run() { # ID TOKEN stdin|none DIRECTORY [NAME=VALUE]... setsid -- ARGUMENT...
   id=$1 token=$2 input=$3 directory=$4
   shift 4
-  cat <out >&3 &
-  relays=$!
-  cat <err >&4 &
-  relays="$relays $!"
-  exec 5>out 6>err 7<out 8<err
+  exec 9</dev/null
   feeder=
   if [ $input = stdin ]; then
-    feed $id 5>&- 6>&- 7>&- 8>&- &
+    exec 5<>in 9<in
+    feed $id 9>&5 5>&- &
     feeder=$!
-    exec 9<in
-  else
-    exec 9</dev/null
   fi
+  exec 5<>out 6<>err 7<out 8<err
+  cat <&7 >&3 5>&- 6>&- 7>&- 8>&- 9>&- &
+  relays=$!
+  cat <&8 >&4 5>&- 6>&- 7>&- 8>&- 9>&- &
+  relays="$relays $!"
   echo " $relays $feeder " >plumbing
   (
     cd "$directory" || exit 126
@@ -135,7 +135,8 @@ signal() { # NAME: to the running command, which is the agent's youngest child
 
 /** The interactive shell, on the console as its controlling terminal. Its end is the machine's. */
 export const CONSOLE = `#!/bin/sh
-stty rows "\${vivarium_console%x*}" cols "\${vivarium_console#*x}"
+# Init asks for XOFF and XON to the terminal; they would stop the user's own.
+stty -ixoff rows "\${vivarium_console%x*}" cols "\${vivarium_console#*x}"
 unset vivarium_console CONSOLE
 ${ENVIRONMENT}
 cd /root
