@@ -1,0 +1,172 @@
+/**
+ * String instructions (SDM vol. 1, 5.1.8; vol. 2 REP). One execution does one element, or a run of them inside a page; a repeated
+ * instruction then goes round again, so that interrupts come in between. Registers change after all accesses of the
+ * element, which makes every element restartable.
+ */
+import { i32, select } from "../../wasm/index.ts";
+import type { Bits, Context, I32, I64 } from "../context.ts";
+import { insn } from "../row.ts";
+import { addressRegister, unsigned64 } from "./width.ts";
+
+const RCX = 1;
+const RSI = 6;
+const RDI = 7;
+const ES = 0;
+
+const down = (m: Context): I32 => m.get("eflags").shrU(10).and(1);
+
+/** What an element adds to its address, by the direction flag. */
+const step = (m: Context, width: Bits): I32 => {
+  const bytes = width / 8;
+  return m.f.let(select(down(m), i32(-bytes), i32(bytes)));
+};
+
+const advance = (m: Context, number: number, by: I32) => {
+  const size = m.addressSize;
+  const distance = size === 64 ? by.extendS() : by;
+  m.setReg(number, size, m.reg(number, size).add(distance));
+};
+
+const sourceAddress = (m: Context, width: Bits) =>
+  m.address(m.dataSegment(), addressRegister(m, RSI), width / 8, false);
+/** The destination is in ES, whatever the prefixes say. */
+const destinationAddress = (m: Context, width: Bits, write: boolean) =>
+  m.address(ES, addressRegister(m, RDI), width / 8, write);
+
+/** One element under the instruction's REP prefix. `goOn`, after the element, is the condition of REPE and REPNE. */
+function repeat(m: Context, element: () => void, goOn?: () => I32) {
+  if (m.rep === "none") {
+    element();
+    return;
+  }
+  const size = m.addressSize;
+  m.f.if(m.reg(RCX, size).eqz().eqz(), () => {
+    element();
+    const left = m.f.let(m.reg(RCX, size).sub(1));
+    m.setReg(RCX, size, left);
+    const more = left.eqz().eqz();
+    m.f.if(goOn ? more.and(goOn()) : more, () => m.again());
+  });
+}
+
+/**
+ * Repeats with runs: `run` asks the runtime for many elements at once and says how many it did; if none, one
+ * element is done by `element`. Only with 64-bit addresses: there no segment limit or address wrap can end a run early.
+ */
+function repeatRuns(m: Context, width: Bits, registers: number[], element: () => void, run: (count: I64) => I32) {
+  if (m.rep === "none" || m.addressSize !== 64) {
+    repeat(m, element);
+    return;
+  }
+  const count = m.reg(RCX, 64) as I64;
+  m.f.if(count.eqz().eqz(), () => {
+    const done = m.f.variable(run(count));
+    m.f.if(
+      done.get(),
+      () => {
+        const distance = m.f.let(done.get().mul(step(m, width)));
+        for (const number of registers) advance(m, number, distance);
+      },
+      () => {
+        element();
+        done.set(i32(1));
+      },
+    );
+    const left = m.f.let(count.sub(done.get().extendU()));
+    m.setReg(RCX, 64, left);
+    m.f.if(left.eqz().eqz(), () => m.again());
+  });
+}
+
+const movs = (width: Bits | undefined) => (m: Context) => {
+  const size = width ?? m.size;
+  const element = () => {
+    const value = m.load(size, sourceAddress(m, size));
+    m.store(size, destinationAddress(m, size, true), value);
+    const by = step(m, size);
+    advance(m, RSI, by);
+    advance(m, RDI, by);
+  };
+  repeatRuns(m, size, [RSI, RDI], element, (count) =>
+    m.runtimeFor(
+      "i32",
+      "rep_movs",
+      destinationAddress(m, size, true),
+      sourceAddress(m, size),
+      count,
+      i32(size / 8),
+      down(m),
+    ),
+  );
+};
+
+const stos = (width: Bits | undefined) => (m: Context) => {
+  const size = width ?? m.size;
+  const element = () => {
+    m.store(size, destinationAddress(m, size, true), m.reg(0, size));
+    advance(m, RDI, step(m, size));
+  };
+  repeatRuns(m, size, [RDI], element, (count) =>
+    m.runtimeFor(
+      "i32",
+      "rep_stos",
+      destinationAddress(m, size, true),
+      unsigned64(m.reg(0, size)),
+      count,
+      i32(size / 8),
+      down(m),
+    ),
+  );
+};
+
+const lods = (width: Bits | undefined) => (m: Context) => {
+  const size = width ?? m.size;
+  repeat(m, () => {
+    const value = m.load(size, sourceAddress(m, size));
+    advance(m, RSI, step(m, size));
+    m.setReg(0, size, value);
+  });
+};
+
+/** REPE goes on while the elements are equal, REPNE while they differ. */
+const whileCompared = (m: Context) => () => (m.rep === "rep" ? m.flags.zf() : m.flags.zf().eqz());
+
+const cmps = (width: Bits | undefined) => (m: Context) => {
+  const size = width ?? m.size;
+  const element = () => {
+    const first = m.load(size, sourceAddress(m, size));
+    const second = m.load(size, destinationAddress(m, size, false));
+    const by = step(m, size);
+    advance(m, RSI, by);
+    advance(m, RDI, by);
+    m.flags.sub(size, first, second);
+  };
+  repeat(m, element, whileCompared(m));
+};
+
+const scas = (width: Bits | undefined) => (m: Context) => {
+  const size = width ?? m.size;
+  const element = () => {
+    const value = m.load(size, destinationAddress(m, size, false));
+    advance(m, RDI, step(m, size));
+    m.flags.sub(size, m.reg(0, size), value);
+  };
+  repeat(m, element, whileCompared(m));
+};
+
+/** A byte form, and one at the operand size. */
+const pair = (mnemonic: string, opcode: number, meaning: (width: Bits | undefined) => (m: Context) => void) => {
+  const hex = (n: number) => n.toString(16).toUpperCase();
+  return [
+    ...insn(`${mnemonic}B`, meaning(8), `${hex(opcode)} | | rep asize`),
+    ...insn(mnemonic, meaning(undefined), `${hex(opcode + 1)} | | rep asize size`),
+  ];
+};
+
+export const STRINGS = [
+  ...pair("MOVS", 0xa4, movs),
+  ...pair("CMPS", 0xa6, cmps),
+  ...pair("STOS", 0xaa, stos),
+  ...pair("LODS", 0xac, lods),
+  ...pair("SCAS", 0xae, scas),
+];
