@@ -1,4 +1,4 @@
-/** Integer arithmetic on lanes (SDM vol. 1, 5.4.3, 5.5.2, 5.6.3, 5.8, 5.10). */
+/** Integer arithmetic on lanes (SDM vol. 1, 5.4.3, 5.5.3, 5.6.3, 5.8, 5.10). */
 import { type FunctionBuilder, i32, type Vec } from "../../wasm/index.ts";
 import type { Context, Operand } from "../context.ts";
 import { insn } from "../row.ts";

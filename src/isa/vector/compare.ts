@@ -1,4 +1,4 @@
-/** Comparisons of integer lanes: all ones where they hold (SDM vol. 1, 5.4.4, 5.6.3, 5.10.11, 5.11.3). */
+/** Comparisons of integer lanes: all ones where they hold (SDM vol. 1, 5.4.4, 5.6.3, 5.10.12, 5.11.2). */
 import { both, same, xmmOnly } from "./forms.ts";
 
 export const COMPARES = [

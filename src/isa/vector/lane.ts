@@ -1,4 +1,4 @@
-/** Single lanes in and out, and lanes widened (SDM vol. 1, 5.5.2, 5.6.3, 5.10.4, 5.10.6, 5.10.7). */
+/** Single lanes in and out, and lanes widened (SDM vol. 1, 5.5.3, 5.6.3, 5.10.7, 5.10.8). */
 import type { I32, Vec } from "../../wasm/index.ts";
 import type { Context, Meaning, Operand } from "../context.ts";
 import { insn, type Row } from "../row.ts";

@@ -1,5 +1,5 @@
 /**
- * Bitwise logic and tests of bits (SDM vol. 1, 5.4.5, 5.5.1.3, 5.6.1.3, 5.10.12). The forms named after floating
+ * Bitwise logic and tests of bits (SDM vol. 1, 5.4.5, 5.5.1.4, 5.6.1.3, 5.10.11). The forms named after floating
  * point differ in nothing but the encoding.
  */
 import type { Context, Operand } from "../context.ts";

@@ -1,5 +1,5 @@
 /**
- * The MMX registers are the mantissas of the x87 registers (SDM vol. 1, 9.2.2; vol. 3, 13.2 "Emulation of the MMX state"):
+ * The MMX registers are the mantissas of the x87 registers (SDM vol. 1, 9.2.2; vol. 3, 13.2 "The MMX state and MMX register aliasing"):
  * physical register n is MMn. Every MMX instruction but EMMS sets TOP to 0 and all tags to valid; writing a register sets its
  * sign and exponent bits to ones. What an instruction does to the last x87 opcode and pointers is not modelled: it leaves them.
  */

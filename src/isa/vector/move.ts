@@ -1,4 +1,4 @@
-/** Data movement of MMX and SSE (SDM vol. 1, 5.4.1, 5.5.1.1, 5.6.1.1, 5.6.3, 5.6.4, 5.7): loads, stores, copies, masks of sign bits. */
+/** Data movement of MMX and SSE (SDM vol. 1, 5.4.1, 5.5.1.1, 5.5.3, 5.5.4, 5.6.1.1, 5.6.3, 5.6.4, 5.7, 5.10.3): loads, stores, copies, masks of signs. */
 import type { Context, I32, I64, Meaning, Operand, Vec } from "../context.ts";
 import { insn } from "../row.ts";
 import { read32, read64 } from "./forms.ts";

@@ -1,4 +1,4 @@
-/** Packs, unpacks, shuffles, alignment and blends (SDM vol. 1, 5.4.2, 5.5.1.5, 5.5.2, 5.6.1.5, 5.6.3, 5.8, 5.10). */
+/** Packs, unpacks, shuffles, alignment and blends (SDM vol. 1, 5.4.2, 5.5.1.5, 5.5.3, 5.6.1.5, 5.6.3, 5.8, 5.10.4). */
 import { type I32, i32, select, type Vec } from "../../wasm/index.ts";
 import type { Context, Meaning, Operand } from "../context.ts";
 import { insn, type Row } from "../row.ts";
