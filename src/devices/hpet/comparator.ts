@@ -47,7 +47,8 @@ export const comparatorReset = (): ComparatorState => ({
 
 /** Beyond this many ticks (a year and a half) nothing is scheduled. */
 const HORIZON = 2 ** 52;
-const MIN_PERIOD_TICKS = (MIN_TIMER_PERIOD * HPET_HZ) / 1e9;
+/** The shortest period that loses no interrupt: what the ACPI HPET table calls the minimum tick. */
+export const HPET_MINIMUM_TICK = (MIN_TIMER_PERIOD * HPET_HZ) / 1e9;
 
 export const has = (s: ComparatorState, bit: number): boolean => (s.config & bit) !== 0;
 
@@ -66,7 +67,7 @@ export function advance(s: ComparatorState, counter: Wide): void {
   const period = s.period.high * TWO_32 + s.period.low;
   if (!has(s, TIMER.periodic) || period === 0) return;
   const only32 = has(s, TIMER.only32);
-  const step = nextPeriod(0, period, distance(s.value, counter, only32), MIN_PERIOD_TICKS);
+  const step = nextPeriod(0, period, distance(s.value, counter, only32), HPET_MINIMUM_TICK);
   if (!(step < HORIZON)) return;
   s.value = plus(s.value, step);
   if (only32) s.value.high = 0;

@@ -33,6 +33,7 @@ import {
   TIMER_STRIDE,
 } from "./registers.ts";
 
+export { HPET_MINIMUM_TICK } from "./comparator.ts";
 export { HPET_HZ, HPET_REGISTERS } from "./registers.ts";
 
 export interface HpetOptions {

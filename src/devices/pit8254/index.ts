@@ -66,6 +66,7 @@ export class Pit implements IoDevice, Section<PitState> {
     this.#timers = timers;
     this.#irq = irq;
     this.#counters = this.#state.channels.map((state) => new Counter(state));
+    this.#drive();
   }
 
   get state(): PitState {
