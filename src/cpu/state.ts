@@ -107,13 +107,24 @@ field("faultVector", "i32", "pending exception of the current instruction", "eng
 field("faultError", "i32", "its error code, or -1", "engine");
 field("faultAddress", "i64", "linear address for CR2", "engine");
 field("budget", "i32", "instructions left when generated code last returned", "engine");
-field("exitRecord", "i32", "record at which generated code stopped", "engine");
+field("codeEpoch", "i32", "goes up when all code pages are dropped", "engine");
 field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine");
 field("scratch1", "i64", "the same", "engine");
 field("scratch2", "i64", "the same", "engine");
 field("bounce", "bytes64", "stands in for guest memory that is no plain RAM (device, page crossing)", "engine");
-field("bounceAddress", "i64", "linear address the bounce buffer stands for", "engine");
-field("bounceLength", "i32", "its length", "engine");
+field("bounceDevice", "i32", "1: the bounce buffer stands for device memory at bouncePhysical, 0: for RAM", "engine");
+field("bouncePhysical", "i64", "guest physical address of that device memory", "engine");
+field("bounceHost", "i32", "host address of the RAM it stands for", "engine");
+field("bounceHost2", "i32", "host address of the part on the next page", "engine");
+field("bounceSplit", "i32", "bytes on the first page", "engine");
+field("bounceLength", "i32", "bytes in all", "engine");
+field("walkPhysical", "i64", "guest physical address the last page walk found", "engine");
+field("walkFlags", "i32", "1 may be written without another walk, 2 global page", "engine");
+field("largeFirst", "i64", "lowest linear address translated by a page larger than 4 KiB since the last flush", "engine");
+field("largeLast", "i64", "highest one", "engine");
+field("ramLow", "i64", "bytes of RAM below the hole at 3 GiB", "engine");
+field("ramHigh", "i64", "bytes of RAM above 4 GiB", "engine");
+field("codeKey", "i32", "mode in which code is decoded: 0 real 16, 1 protected 16, 2 protected 32, 3 64-bit, 4 real 32", "derived");
 
 // Floating point runtime functions (cpu/float) work on these.
 field(

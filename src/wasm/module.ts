@@ -49,6 +49,17 @@ export class ModuleBuilder {
     return f;
   }
 
+  /** Index the next function will have. */
+  get nextIndex(): number {
+    return this.#imports.length + this.#functions.length;
+  }
+
+  /** Adds a function that was built apart, with the index that was next then. */
+  append(f: FunctionBuilder): void {
+    if (f.index !== this.nextIndex) throw new Error(`${f.name} was built for another place`);
+    this.#functions.push(f);
+  }
+
   export(name: string, f: Callable): void {
     this.#exports.push([name, f]);
   }

@@ -1,0 +1,183 @@
+/**
+ * Generates the interpreter: one WebAssembly module with all runtime functions and one handler for every variant of
+ * every row.
+ */
+import { dependsOnSize, type Row } from "../../isa/row.ts";
+import { type Callable, FunctionBuilder, i32, ModuleBuilder, type ValType } from "../../wasm/index.ts";
+import { STATE_BASE } from "../memory-map.ts";
+import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
+import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
+import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
+import { IMPORTS } from "../runtime/imports.ts";
+import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
+import { FIELDS } from "../state.ts";
+import { type Addressing, Handler, type HandlerEnv, type Variant } from "./handler.ts";
+import { mayBeMemory } from "./operand.ts";
+
+export interface Interpreter {
+  readonly module: Uint8Array;
+  /** Table slot of the handler for a decoded instruction. */
+  readonly slots: Slots;
+  readonly tableSize: number;
+}
+
+/** The most memory a wasm32 memory can have, in 64 KiB pages. */
+export const MAX_PAGES = 65536;
+
+const SIZES = [16, 32, 64] as const;
+const REPS = ["none", "rep", "repne"] as const;
+const ADDRESSINGS: readonly Addressing[] = ["none", "base", "full", "checked"];
+
+/** Numbers a variant within its row; dimensions the row does not depend on are left out. */
+function key(v: Omit<Variant, "row">, row: Row): number {
+  const size = dependsOnSize(row) ? SIZES.indexOf(v.size) : 0;
+  const addressSize = row.attributes.has("asize") ? SIZES.indexOf(v.addressSize) : 0;
+  const mode = row.attributes.has("mode") && v.mode64 ? 1 : 0;
+  const rep = row.attributes.has("rep") ? REPS.indexOf(v.rep) : 0;
+  return (((size * 3 + addressSize) * 2 + mode) * 3 + rep) * 4 + ADDRESSINGS.indexOf(v.addressing);
+}
+
+export class Slots {
+  readonly #rows: Map<number, number>[] = [];
+
+  add(v: Variant, slot: number): void {
+    const row = (this.#rows[v.row.id] ??= new Map());
+    row.set(key(v, v.row), slot);
+  }
+  find(row: Row, v: Omit<Variant, "row">): number {
+    const slot = this.#rows[row.id]?.get(key(v, row));
+    if (slot === undefined) throw new Error(`no handler for ${row.mnemonic} ${row.encoding} ${JSON.stringify(v)}`);
+    return slot;
+  }
+}
+
+/** All the ways a row can be executed. */
+export function* variantsOf(row: Row): Generator<Variant> {
+  const { attributes } = row;
+  const only64 = attributes.has("o64");
+  const never64 = attributes.has("i64");
+  const hasMemory = row.operands.some(mayBeMemory);
+  const onlyMemory = row.operands.some((o) => o.kind === "mem" || o.kind === "farmem" || o.kind === "moffs");
+  const modes = attributes.has("mode") ? [...(never64 ? [] : [true]), ...(only64 ? [] : [false])] : [undefined];
+  for (const mode64 of modes) {
+    const addressings: Addressing[] = [];
+    if (!onlyMemory) addressings.push("none");
+    if (hasMemory) {
+      if (mode64 !== false && !never64) addressings.push("base", "full");
+      addressings.push("checked");
+    }
+    for (const size of dependsOnSize(row) ? SIZES : ([32] as const)) {
+      if (size === 64 && (never64 || mode64 === false)) continue;
+      if (size === 32 && mode64 === true && attributes.has("f64")) continue;
+      if (size === 16 && mode64 === true && attributes.has("f64")) continue;
+      for (const addressSize of attributes.has("asize") ? SIZES : ([64] as const)) {
+        if (addressSize === 64 && (never64 || mode64 === false)) continue;
+        if (addressSize === 16 && (only64 || mode64 === true)) continue;
+        for (const rep of attributes.has("rep") ? REPS : (["none"] as const)) {
+          for (const addressing of addressings) yield { row, size, addressSize, mode64, rep, addressing };
+        }
+      }
+    }
+  }
+}
+
+/** `rows` get their ids here. `extra` are the runtime functions that instruction families bring along. */
+export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFunction[]): Interpreter {
+  const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
+  const byName = new Map<string, Callable>();
+  for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
+  const handlerType = module.indirect({ params: ["i32", "i32"], results: ["i32"] });
+  const runtimes = [
+    ...PAGING_FUNCTIONS,
+    ...ACCESS_FUNCTIONS,
+    ...CONTROL_FUNCTIONS,
+    ...controlFunctions(handlerType),
+    ...extra,
+  ];
+  const declared = runtimes.map((r) => {
+    if (byName.has(r.name)) throw new Error(`runtime function ${r.name} is declared twice`);
+    const f = module.func(r.name, r);
+    byName.set(r.name, f);
+    return f;
+  });
+  const envFor = (f: FunctionBuilder): HandlerEnv => ({ ...environment(f, byName), handlerType });
+  runtimes.forEach((r, i) => {
+    const f = declared[i]!;
+    r.build(f, envFor(f));
+    if (r.results.length > 0) f.unreachable();
+  });
+  for (const name of EXPORTED) module.export(name, byName.get(name)!);
+
+  const slots = new Slots();
+  const handlers: Callable[] = SPECIAL_HANDLERS.map((name) => byName.get(`handler_${name}`)!);
+  rows.forEach((row, id) => {
+    row.id = id;
+    for (const variant of variantsOf(row)) {
+      const name = `${row.mnemonic} ${row.operands.map((o) => o.text).join(",")} ${variant.size}${variant.addressing[0]}`;
+      let f: FunctionBuilder;
+      try {
+        f = Handler.write(
+          () => new FunctionBuilder(name, module.nextIndex, { params: ["i32", "i32"], results: ["i32"] }),
+          envFor,
+          variant,
+        );
+      } catch (cause) {
+        throw new Error(`${name} (${row.encoding}): ${(cause as Error).message}`, { cause });
+      }
+      f.unreachable();
+      module.append(f);
+      slots.add(variant, handlers.length);
+      handlers.push(f);
+    }
+  });
+  module.importTable({ initial: handlers.length });
+  module.elements(0, handlers);
+  return { module: module.encode(), slots, tableSize: handlers.length };
+}
+
+/** Runtime functions that TypeScript calls. */
+const EXPORTED = [
+  "enter",
+  "step_record",
+  "fetch_following",
+  "translate",
+  "walk",
+  "ram_host",
+  "code_write",
+  "protect_code",
+  "flush_tlb",
+  "flush_tlb_non_global",
+  "flush_code_tlb",
+  "invlpg",
+  "slow_read",
+  "slow_write",
+  "slow_rmw",
+  "commit_write",
+];
+
+function environment(f: FunctionBuilder, byName: ReadonlyMap<string, Callable>): RuntimeEnv {
+  const find = (name: string) => {
+    const found = FIELDS.get(name);
+    if (!found) throw new Error(`no CPU state field ${name}`);
+    return found;
+  };
+  return {
+    get: <T extends ValType = "i32">(name: string, type?: T) => {
+      const found = find(name);
+      const wanted = type ?? "i32";
+      if (found.type !== wanted) throw new Error(`field ${name} is ${found.type}, not ${wanted}`);
+      return f.load(`${wanted as "i32" | "i64"}.load`, i32(0), STATE_BASE + found.offset) as never;
+    },
+    set: (name, value) => {
+      const found = find(name);
+      if (found.type !== value.type) throw new Error(`field ${name} is ${found.type}, not ${value.type}`);
+      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), value, STATE_BASE + found.offset);
+    },
+    address: (name) => STATE_BASE + find(name).offset,
+    fn: (name) => {
+      const found = byName.get(name);
+      if (!found) throw new Error(`no runtime function ${name}`);
+      return found;
+    },
+  };
+}

@@ -1,0 +1,246 @@
+/** Operands of an instruction whose record is in memory: every read first loads a field of the record. */
+import type { AnyInt, Bits, Operand } from "../../isa/context.ts";
+import type { OperandSpec, Row } from "../../isa/row.ts";
+import { type I32, type I64, i32, i64, type Vec } from "../../wasm/index.ts";
+import { STATE_BASE } from "../memory-map.ts";
+import { offsetOf } from "../state.ts";
+import type { Handler } from "./handler.ts";
+import { RECORD } from "./record.ts";
+
+const X87_STRIDE = 16;
+const YMM_STRIDE = 32;
+
+/** Bits of an operand at an operand size. */
+export function widthOf(spec: OperandSpec, size: number): number {
+  if (spec.signed) return size;
+  if (spec.width === "v") return size;
+  if (spec.width === "y") return size === 64 ? 64 : 32;
+  if (spec.width === "z") return size === 16 ? 16 : 32;
+  return spec.width;
+}
+
+/** Operand kinds whose register number the decoder finds, in the record's register fields. */
+export const REGISTER_KINDS = new Set("reg rm rmreg vvvv sreg creg dreg sti mm mmm mmrm xmm xmmm xmmrm".split(" "));
+const MEMORY_KINDS = new Set("rm mem farmem moffs mmm xmmm".split(" "));
+
+export function mayBeMemory(spec: OperandSpec): boolean {
+  return MEMORY_KINDS.has(spec.kind);
+}
+
+/** The operands of a row as a handler sees them; `memory`: ModRM names memory. */
+export function operandsOf(row: Row, handler: Handler, memory: boolean): Operand[] {
+  let registers = 0;
+  let immediates = 0;
+  return row.operands.map((spec) => {
+    if (memory && mayBeMemory(spec)) return new MemoryOperand(handler, spec, row);
+    if (spec.kind === "imm" || spec.kind === "rel" || spec.kind === "farimm") {
+      return new ImmediateOperand(handler, spec, immediates++);
+    }
+    if (spec.kind === "one") return new ConstantOperand();
+    if (REGISTER_KINDS.has(spec.kind)) return new RegisterOperand(handler, spec, RECORD.register[registers++]!);
+    return new RegisterOperand(handler, spec, undefined);
+  });
+}
+
+abstract class Base implements Operand {
+  readonly bits: number;
+  readonly isMemory: boolean = false;
+  readonly known: bigint | undefined = undefined;
+  protected readonly h: Handler;
+  protected readonly spec: OperandSpec;
+
+  constructor(h: Handler, spec: OperandSpec) {
+    this.h = h;
+    this.spec = spec;
+    this.bits = widthOf(spec, h.size);
+  }
+  abstract read(): AnyInt;
+  write(_value: AnyInt): void {
+    throw this.#no("written");
+  }
+  readVec(): Vec {
+    throw this.#no("read as a vector");
+  }
+  writeVec(_value: Vec): void {
+    throw this.#no("written as a vector");
+  }
+  offset(): I64 {
+    throw this.#no("taken the address of");
+  }
+  linear(_displacement?: number): I64 {
+    throw this.#no("taken the address of");
+  }
+  linearAt(_displacement: I64): I64 {
+    throw this.#no("taken the address of");
+  }
+  number(): I32 {
+    throw this.#no("numbered");
+  }
+  #no(what: string): Error {
+    return new Error(`operand ${this.spec.text} cannot be ${what}`);
+  }
+}
+
+class ConstantOperand implements Operand {
+  readonly bits = 8;
+  readonly isMemory = false;
+  readonly known = 1n;
+  read = (): AnyInt => i32(1);
+  write = (): void => undefined;
+  readVec = (): Vec => this.#no();
+  writeVec = (): void => this.#no();
+  offset = (): I64 => i64(0);
+  linear = (): I64 => i64(0);
+  linearAt = (): I64 => i64(0);
+  number = (): I32 => i32(1);
+  #no(): never {
+    throw new Error("the constant 1 is no vector");
+  }
+}
+
+class ImmediateOperand extends Base {
+  readonly #at: number;
+  constructor(h: Handler, spec: OperandSpec, position: number) {
+    super(h, spec);
+    this.#at = position === 0 ? RECORD.immediate : RECORD.displacement;
+  }
+  read(): AnyInt {
+    if (this.bits === 64 && this.#at === RECORD.immediate) return this.h.recordField("i64.load", this.#at);
+    const value = this.h.recordField("i32.load", this.#at);
+    if (this.bits === 64) return value.extendS();
+    return this.bits === 32 ? value : this.h.f.let(value.and(this.bits === 8 ? 0xff : 0xffff));
+  }
+  /** Far immediates: the selector. */
+  override number(): I32 {
+    return this.h.recordField("i32.load16_u", RECORD.immediate + 4);
+  }
+}
+
+/** A register: general, MMX or XMM by offset from the record, or a number (segment, control, debug, x87). */
+class RegisterOperand extends Base {
+  readonly #offset: I32 | undefined;
+
+  /** `field`: where the record says which register; loaded at once, so that a first use may stand in a branch. */
+  constructor(h: Handler, spec: OperandSpec, field: number | undefined) {
+    super(h, spec);
+    this.#offset = field === undefined ? undefined : h.recordField("i32.load16_u", field);
+  }
+  /** Address of the register: an expression and a constant. */
+  #where(): [I32, number] {
+    if (this.#offset) return [this.#offset, STATE_BASE];
+    if (this.spec.kind === "xmm0") return [i32(0), STATE_BASE + offsetOf("ymm0")];
+    const n = this.spec.register;
+    // AH, CH, DH, BH lie one byte above their register.
+    const high = this.bits === 8 && n >= 4;
+    return [i32(0), STATE_BASE + offsetOf("rax") + (high ? (n - 4) * 8 + 1 : n * 8)];
+  }
+  read(): AnyInt {
+    const [base, offset] = this.#where();
+    switch (this.bits) {
+      case 8:
+        return this.h.f.load("i32.load8_u", base, offset);
+      case 16:
+        return this.h.f.load("i32.load16_u", base, offset);
+      case 32:
+        return this.h.f.load("i32.load", base, offset);
+      case 64:
+        return this.h.f.load("i64.load", base, offset);
+      default:
+        throw new Error(`${this.spec.text} has no integer value`);
+    }
+  }
+  override write(value: AnyInt): void {
+    const [base, offset] = this.#where();
+    const f = this.h.f;
+    if (this.bits === 8) f.store("i32.store8", base, value, offset);
+    else if (this.bits === 16) f.store("i32.store16", base, value, offset);
+    else if (this.bits === 64) f.store("i64.store", base, value, offset);
+    else if (this.#isGeneral()) f.store("i64.store", base, value.extendU(), offset);
+    else f.store("i32.store", base, value, offset);
+  }
+  override readVec(): Vec {
+    const [base, offset] = this.#where();
+    return this.h.f.load("v128.load", base, offset);
+  }
+  override writeVec(value: Vec): void {
+    const [base, offset] = this.#where();
+    this.h.f.store("v128.store", base, value, offset);
+  }
+  override number(): I32 {
+    const [where] = this.#where();
+    switch (this.spec.kind) {
+      case "mm":
+      case "mmm":
+      case "mmrm":
+        return where.sub(offsetOf("fpr0")).divU(X87_STRIDE);
+      case "xmm":
+      case "xmmm":
+      case "xmmrm":
+        return where.sub(offsetOf("ymm0")).divU(YMM_STRIDE);
+      default:
+        return this.#isGeneral() ? where.sub(offsetOf("rax")).shrU(3) : where;
+    }
+  }
+  #isGeneral(): boolean {
+    const kind = this.spec.kind;
+    return kind === "reg" || kind === "rm" || kind === "rmreg" || kind === "vvvv" || kind === "fixed";
+  }
+}
+
+class MemoryOperand extends Base {
+  override readonly isMemory = true;
+  readonly #row: Row;
+  #offset: I64 | undefined;
+  #linear: I64 | undefined;
+  /** Host address of a read-modify-write, between its read and its write. */
+  #host: I32 | undefined;
+
+  constructor(h: Handler, spec: OperandSpec, row: Row) {
+    super(h, spec);
+    this.#row = row;
+    // At once, so that a first use may stand in a branch; POP to memory wants the address as it is after the pop.
+    if (!h.addressesLate) {
+      this.offset();
+      if (this.bits > 0) this.linear();
+    }
+  }
+  override offset(): I64 {
+    this.#offset ??= this.h.effectiveAddress(this.spec.kind === "moffs");
+    return this.#offset;
+  }
+  override linearAt(displacement: I64): I64 {
+    return this.h.inSegment(this.h.f.let(this.offset().add(displacement)), Math.max(1, this.bits / 8), this.#writes());
+  }
+  override linear(displacement = 0): I64 {
+    if (displacement !== 0) return this.h.inSegment(this.h.f.let(this.offset().add(displacement)), 1, this.#writes());
+    this.#linear ??= this.h.inSegment(this.offset(), Math.max(1, this.bits / 8), this.#writes());
+    return this.#linear;
+  }
+  read(): AnyInt {
+    const bits = this.bits as Bits;
+    if (!this.#writes()) return this.h.load(bits, this.linear());
+    this.#host = this.h.hostFor("slow_rmw", this.linear(), bits / 8);
+    return this.h.loadHost(bits, this.#host);
+  }
+  override write(value: AnyInt): void {
+    const bits = this.bits as Bits;
+    const host = this.#host ?? this.h.hostFor("slow_write", this.linear(), bits / 8);
+    this.h.storeHost(bits, host, value);
+  }
+  override readVec(): Vec {
+    this.#aligned();
+    return this.h.loadVec(this.linear());
+  }
+  override writeVec(value: Vec): void {
+    this.#aligned();
+    this.h.storeVec(this.linear(), value);
+  }
+  /** Legacy SSE: a 16-byte operand that is not aligned raises #GP(0) (SDM vol. 1, 10.4.1.1). */
+  #aligned(): void {
+    if (this.bits !== 128 || this.#row.attributes.has("unaligned")) return;
+    this.h.raiseIf(this.linear().wrap().and(15), 13, 0);
+  }
+  #writes(): boolean {
+    return this.spec.access !== "r";
+  }
+}

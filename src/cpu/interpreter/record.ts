@@ -1,0 +1,43 @@
+/**
+ * A decoded instruction as generated code reads it: 32 bytes in linear memory. Register fields hold the offset
+ * of the register from the start of the state (for x87, segment, control and debug registers: its number).
+ */
+export const RECORD_SIZE = 32;
+
+export const RECORD = {
+  /** Table slot of the handler. */
+  handler: 0,
+  /** First to third register operand, u16. The third shares bytes with the immediate. */
+  register: [4, 6, 28],
+  /** Memory operand: offsets of base and index register (of `zero` where absent), u16. */
+  base: 8,
+  index: 10,
+  scale: 12,
+  /** Length of the instruction, u8. */
+  length: 13,
+  /** Offset in its page, u16. */
+  pageOffset: 14,
+  /** Displacement, i32; relative branches: the record of a target in the same page once known, else 0. */
+  displacement: 16,
+  link: 16,
+  /** Offset of the segment base field (of `zero` where it is flat), u16; segment number, u8; address size in bytes, u8. */
+  segmentBase: 20,
+  segment: 22,
+  addressBytes: 23,
+  /** First immediate, i64; a branch displacement counts from the next instruction. */
+  immediate: 24,
+} as const;
+
+/** A code page: decoded code of one page of RAM in one mode. A header, then one record pointer (i32) per byte of the page. */
+export const CODE_PAGE = {
+  /** Next code page of the same RAM page in another mode, i32. */
+  next: 0,
+  /** Offset of the page from the start of RAM, i32. */
+  ramOffset: 4,
+  /** Mode it was decoded in, i32. */
+  mode: 8,
+  /** Which of the 64 runs of 64 bytes hold decoded instructions, i64. */
+  coverage: 16,
+  map: 32,
+  size: 32 + 4096 * 4,
+} as const;

@@ -1,0 +1,313 @@
+/** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
+import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64 } from "../../wasm/index.ts";
+import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { ARENA_BASE, CODE_PAGE_INDEX, CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, RAM_BASE } from "../memory-map.ts";
+import { offsetOf } from "../state.ts";
+import { type RuntimeEnv, runtime } from "./define.ts";
+import { EXIT } from "./exits.ts";
+import { ACCESS } from "./paging.ts";
+
+/** Handlers that stand in the table before those of instructions. */
+export const SPECIAL_HANDLERS = ["unused", "refetch", "go_on", "stop", "across", "undefined", "too_long"] as const;
+export type SpecialHandler = (typeof SPECIAL_HANDLERS)[number];
+export const slotOf = (name: SpecialHandler): number => SPECIAL_HANDLERS.indexOf(name);
+
+/** Offset in CS of a linear address. */
+const codeOffset = runtime("code_offset", "i64", "i64", (f, env) => {
+  const linear = f.param(0, "i64").get();
+  f.if(env.get("codeBits").eq(64), () => f.return(linear));
+  f.return(linear.sub(env.get("cs.base", "i64")).and(0xffff_ffff));
+});
+
+/** 1 with #GP(0) pending where a near jump to this offset faults. */
+const checkTarget = runtime("check_target", "i64", "i32", (f, env) => {
+  const target = f.let(f.param(0, "i64").get());
+  const good = f.choose(
+    env.get("codeBits").eq(64),
+    () => f.callFor("i32", env.fn("is_canonical"), target),
+    () => f.let(target.leU(env.get("cs.limit").extendU())),
+  );
+  f.if(good, () => f.return(i32(0)));
+  env.set("faultVector", i32(13));
+  env.set("faultError", i32(0));
+  f.return(i32(1));
+});
+
+/** Code page for a linear address, 0 with an exception pending. */
+const fetchPage = runtime("fetch_page", "i64", "i32", (f, env) => {
+  const linear = f.let(f.param(0, "i64").get().and(-4096));
+  const access = env.get("cpl").eq(3).shl(1).or(ACCESS.fetch);
+  const host = f.callFor("i32", env.fn("translate"), linear, access);
+  f.if(host.eqz(), () => f.return(i32(0)));
+  // Code in device memory is not modelled: it reads as undefined instructions.
+  f.if(host.eq(1), () => {
+    env.set("faultVector", i32(6));
+    env.set("faultError", i32(-1));
+    f.return(i32(0));
+  });
+  const ramOffset = f.let(host.sub(RAM_BASE));
+  const key = env.get("codeKey");
+  const page = f.variable(f.load("i32.load", ramOffset.shrU(12).shl(2), CODE_PAGE_INDEX));
+  f.block((found) => {
+    f.while(
+      () => page.get(),
+      () => {
+        f.brIf(found, f.load("i32.load", page.get(), CODE_PAGE.mode).eq(key));
+        page.set(f.load("i32.load", page.get(), CODE_PAGE.next));
+      },
+    );
+    page.set(f.callFor("i32", env.fn("new_code_page"), ramOffset, key));
+  });
+  const entry = codeTlbEntry(f, env, linear);
+  f.store("i64.store", entry, linear, 0);
+  f.store("i32.store", entry, page.get(), 8);
+  f.store("i32.store", entry, env.get("walkFlags").shrU(1).and(1), 12);
+  f.return(page.get());
+});
+
+/** Record at a linear address, decoded if need be; 0 with an exception pending. */
+const lookup = runtime("lookup", "i64", "i32", (f, env) => {
+  const linear = f.let(f.param(0, "i64").get());
+  const entry = codeTlbEntry(f, env, linear);
+  const page = f.choose(
+    f.loadExpr("i64.load", entry, 0).eq(linear.and(-4096)),
+    () => f.load("i32.load", entry, 8),
+    () => {
+      const fetched = f.callFor("i32", env.fn("fetch_page"), linear);
+      f.if(fetched.eqz(), () => f.return(i32(0)));
+      return fetched;
+    },
+  );
+  const offset = f.let(linear.wrap().and(4095));
+  const record = f.load("i32.load", page.add(offset.shl(2)), CODE_PAGE.map);
+  f.if(record, () => f.return(record));
+  f.return(f.callFor("i32", env.fn("decode"), page, offset));
+});
+
+function codeTlbEntry(f: FunctionBuilder, env: RuntimeEnv, linear: I64): I32 {
+  const shift = 12 - Math.log2(CODE_TLB_ENTRY_SIZE);
+  return f.let(
+    linear
+      .wrap()
+      .shrU(shift)
+      .and((CODE_TLB_ENTRIES - 1) * CODE_TLB_ENTRY_SIZE)
+      .add(env.get("codeTlb")),
+  );
+}
+
+/** Host address of the page after the one whose records run, for fetching; 0 with an exception pending, 1 where there is no RAM. */
+const fetchFollowing = runtime("fetch_following", "", "i32", (f, env) => {
+  const next = f.let(env.get("ripPage", "i64").add(4096));
+  const linear = f.choose(
+    env.get("codeBits").eq(64),
+    () => next,
+    () => f.let(next.and(0xffff_ffff)),
+  );
+  const access = env.get("cpl").eq(3).shl(1).or(ACCESS.fetch);
+  f.return(f.callFor("i32", env.fn("translate"), linear, access));
+});
+
+/** Functions that end in a handler need its type. */
+export function controlFunctions(type: IndirectType) {
+  const dispatch = (f: FunctionBuilder, record: I32, budget: I32) =>
+    f.returnCallIndirect(type, f.loadExpr("i32.load", record, RECORD.handler), record, budget);
+  const exit = (f: FunctionBuilder, env: RuntimeEnv, code: number, rip: I64, budget: I32) => {
+    env.set("rip", rip);
+    env.set("budget", budget);
+    f.return(i32(code));
+  };
+  const record = (f: FunctionBuilder) => f.param(0, "i32").get();
+  const budgetOf = (f: FunctionBuilder) => f.param(1, "i32").get();
+  const linearOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32) =>
+    env.get("ripPage", "i64").add(f.load("i64.load16_u", r, RECORD.pageOffset));
+
+  /** Runs on at a linear address. */
+  const enter = runtime("enter", "i64 i32", "i32", (f, env) => {
+    const linear = f.let(f.param(0, "i64").get());
+    const budget = budgetOf(f);
+    const offset = () => f.callFor("i64", env.fn("code_offset"), linear);
+    f.if(budget.leS(0).or(env.get("attention").nez()), () => exit(f, env, EXIT.budget, offset(), budget));
+    const next = f.callFor("i32", env.fn("lookup"), linear);
+    f.if(next.eqz(), () => exit(f, env, EXIT.fault, offset(), budget));
+    env.set("ripPage", linear.and(-4096));
+    dispatch(f, next, budget);
+  });
+
+  /** Runs one instruction, then stops: its record is copied in front of a record that stops. */
+  const step = runtime("step_record", "i64 i32", "i32", (f, env) => {
+    const linear = f.let(f.param(0, "i64").get());
+    const at = f.param(1, "i32").get();
+    const offset = () => f.callFor("i64", env.fn("code_offset"), linear);
+    const next = f.callFor("i32", env.fn("lookup"), linear);
+    f.if(next.eqz(), () => exit(f, env, EXIT.fault, offset(), i32(0)));
+    env.set("ripPage", linear.and(-4096));
+    const copied = f.variable(next);
+    // An instruction across two pages is decoded anew; what it finds is copied instead.
+    f.if(f.load("i32.load", next, RECORD.handler).eq(slotOf("across")), () => {
+      copied.set(f.callFor("i32", env.fn("decode_across"), next));
+      f.if(copied.get().eqz(), () => exit(f, env, EXIT.fault, offset(), i32(0)));
+    });
+    // "Go on" is no instruction: it leads to the one to run.
+    f.if(f.load("i32.load", copied.get(), RECORD.handler).eq(slotOf("go_on")), () => {
+      f.returnCall(env.fn("step_record"), linearOf(f, env, copied.get()), at);
+    });
+    f.copy(at, copied.get(), i32(32));
+    f.store("i32.store", at, i32(slotOf("stop")), 32 + RECORD.handler);
+    const length = f.load("i32.load8_u", copied.get(), RECORD.length);
+    f.store(
+      "i32.store16",
+      at,
+      f.load("i32.load16_u", copied.get(), RECORD.pageOffset).add(length),
+      32 + RECORD.pageOffset,
+    );
+    dispatch(f, at, i32(0));
+  });
+
+  const jump = runtime("jump", "i64 i32", "i32", (f, env) => {
+    const target = f.let(f.param(0, "i64").get());
+    const linear = f.choose(
+      env.get("codeBits").eq(64),
+      () => target,
+      () => f.let(target.add(env.get("cs.base", "i64")).and(0xffff_ffff)),
+    );
+    f.returnCall(env.fn("enter"), linear, budgetOf(f));
+  });
+
+  /** A taken relative branch that is not linked. `mask` cuts EIP outside 64-bit mode. */
+  const branch = (name: string, mask: number | undefined, links: boolean) =>
+    runtime(name, "i32 i32", "i32", (f, env) => {
+      const r = f.let(record(f));
+      const budget = budgetOf(f);
+      const next = linearOf(f, env, r).add(f.load("i64.load8_u", r, RECORD.length));
+      const displacement = f.load("i64.load", r, RECORD.immediate);
+      let target: I64;
+      if (mask === undefined) target = f.let(next.add(displacement));
+      else {
+        const base = env.get("cs.base", "i64");
+        const offset = f.let(next.sub(base).add(displacement).and(mask));
+        f.if(f.callFor("i32", env.fn("check_target"), offset), () => f.returnCall(env.fn("fault"), r, budget));
+        target = f.let(offset.add(base).and(0xffff_ffff));
+      }
+      if (!links) {
+        f.returnCall(env.fn("enter"), target, budget);
+        return;
+      }
+      const same = f.let(target.xor(env.get("ripPage", "i64")).and(-4096).eqz());
+      f.if(same.eqz().or(budget.leS(0)), () => f.returnCall(env.fn("enter"), target, budget));
+      const epoch = env.get("codeEpoch");
+      const found = f.callFor("i32", env.fn("lookup"), target);
+      f.if(found.eqz(), () => exit(f, env, EXIT.fault, f.callFor("i64", env.fn("code_offset"), target), budget));
+      // Decoding the target may have dropped every record, this one too. Records of a single step stay unlinked.
+      f.if(env.get("codeEpoch").eq(epoch).and(r.geU(ARENA_BASE)), () => f.store("i32.store", r, found, RECORD.link));
+      dispatch(f, found, budget);
+    });
+
+  const fault = runtime("fault", "i32 i32", "i32", (f, env) => {
+    const linear = f.let(linearOf(f, env, record(f)));
+    exit(f, env, EXIT.fault, f.callFor("i64", env.fn("code_offset"), linear), budgetOf(f));
+  });
+
+  const special: Record<SpecialHandler, (f: FunctionBuilder, env: RuntimeEnv) => void> = {
+    unused: (f) => f.unreachable(),
+    refetch: (f, env) => f.returnCall(env.fn("enter"), linearOf(f, env, record(f)), budgetOf(f)),
+    go_on: (f, env) => f.returnCall(env.fn("enter"), linearOf(f, env, record(f)), budgetOf(f)),
+    stop: (f, env) => {
+      const linear = f.let(linearOf(f, env, record(f)));
+      exit(f, env, EXIT.budget, f.callFor("i64", env.fn("code_offset"), linear), budgetOf(f));
+    },
+    across: (f, env) => {
+      const found = f.callFor("i32", env.fn("decode_across"), record(f));
+      f.if(found.eqz(), () => f.returnCall(env.fn("fault"), record(f), budgetOf(f)));
+      dispatch(f, found, budgetOf(f));
+    },
+    undefined: (f, env) => {
+      env.set("faultVector", i32(6));
+      env.set("faultError", i32(-1));
+      f.returnCall(env.fn("fault"), record(f), budgetOf(f));
+    },
+    too_long: (f, env) => {
+      env.set("faultVector", i32(13));
+      env.set("faultError", i32(0));
+      f.returnCall(env.fn("fault"), record(f), budgetOf(f));
+    },
+  };
+
+  return [
+    codeOffset,
+    checkTarget,
+    fetchPage,
+    fetchFollowing,
+    lookup,
+    enter,
+    step,
+    jump,
+    branch("branch64", undefined, true),
+    branch("branch32", 0xffff_ffff, true),
+    branch("branch16", 0xffff, false),
+    fault,
+    ...SPECIAL_HANDLERS.map((name) => runtime(`handler_${name}`, "i32 i32", "i32", special[name])),
+  ];
+}
+
+const SEGMENT_STRIDE = offsetOf("cs.selector") - offsetOf("es.selector");
+for (const name of ["ss", "ds", "fs", "gs"]) {
+  const expected = offsetOf("es.base") + ["es", "cs", "ss", "ds", "fs", "gs"].indexOf(name) * SEGMENT_STRIDE;
+  if (offsetOf(`${name}.base`) !== expected) throw new Error("segment fields are not evenly spaced");
+}
+
+/**
+ * Linear address of an offset in segment 0-5, checked for an access of `length` bytes (SDM vol. 3A, 5.3 to 5.5).
+ * On a violation an exception is pending: #SS(0) for SS, else #GP(0).
+ */
+const segmentAddress = runtime("segment_address", "i32 i64 i32 i32", "i64", (f, env) => {
+  const segment = f.let(f.param(0, "i32").get());
+  const offset = f.let(f.param(1, "i64").get());
+  const at = f.let(segment.mul(SEGMENT_STRIDE));
+  const field = (name: "attributes" | "limit") => f.load("i32.load", at, env.address(`es.${name}`));
+  const base = f.load("i64.load", at, env.address("es.base"));
+  f.if(env.get("codeBits").eq(64), () => {
+    f.if(segment.geU(4), () => f.return(offset.add(base)));
+    f.return(offset);
+  });
+  const fail = () => {
+    env.set("faultVector", f.let(i32(13).sub(segment.eq(2))));
+    env.set("faultError", i32(0));
+    f.return(i64(0));
+  };
+  const attributes = field("attributes");
+  f.if(attributes.and(0x10000), fail);
+  const isCode = attributes.and(8);
+  f.if(
+    f.param(3, "i32").get(),
+    () => f.if(isCode.nez().or(attributes.and(2).eqz()), fail),
+    () => f.if(isCode.nez().and(attributes.and(2).eqz()), fail),
+  );
+  const limit = f.let(field("limit").extendU());
+  const last = f.let(offset.add(f.param(2, "i32").get().extendU()).sub(1));
+  const expandDown = f.let(attributes.and(0xc).eq(4));
+  f.if(
+    expandDown,
+    () => {
+      // Valid offsets lie above the limit, up to 64 KiB or 4 GiB by the B bit.
+      const top = f.choose(
+        attributes.and(0x4000),
+        () => i64(0xffff_ffff),
+        () => i64(0xffff),
+      );
+      f.if(offset.leU(limit).or(last.gtU(top)), fail);
+    },
+    () => f.if(last.gtU(limit), fail),
+  );
+  f.return(offset.add(base).and(0xffff_ffff));
+});
+
+const random = runtime("random", "", "i64", (f, env) => {
+  f.call(env.fn("read_random"));
+  f.return(env.get("scratch0", "i64"));
+});
+const tsc = runtime("tsc", "", "i64", (f, env) => {
+  f.call(env.fn("read_tsc"));
+  f.return(env.get("scratch0", "i64"));
+});
+
+export const CONTROL_FUNCTIONS = [segmentAddress, random, tsc];

@@ -1,0 +1,321 @@
+/**
+ * Decoder: guest bytes to a row of the table and its operands (SDM vol. 2, chapter 2). It is built from the rows
+ * alone; no opcode is named here but prefixes.
+ */
+import type { OpcodeMap, Row } from "./row.ts";
+
+/** What decides how bytes are read. `codeBits` is 64, or CS.D as 16 or 32; VEX exists in protected mode only. */
+export interface DecodeMode {
+  readonly codeBits: 16 | 32 | 64;
+  readonly protectedMode: boolean;
+}
+
+/** The longest instruction the architecture allows. */
+export const MAX_LENGTH = 15;
+
+/** Base register numbers beyond the sixteen: none, and the address of the next instruction. */
+export const NO_REGISTER = -1;
+export const BASE_RIP = 16;
+
+export type Outcome = "ok" | "undefined" | "too-long" | "truncated";
+
+/** One decoded instruction. The decoder fills the same object again and again. */
+export class Decoded {
+  outcome: Outcome = "undefined";
+  row!: Row;
+  length = 0;
+  size: 16 | 32 | 64 = 32;
+  addressSize: 16 | 32 | 64 = 64;
+  rep: "none" | "rep" | "repne" = "none";
+  lock = false;
+  /** Segment override, 0 ES … 5 GS; -1 none. `segment` is the one that applies to a memory operand. */
+  override = -1;
+  segment = 3;
+  rex = 0;
+  modrm = 0;
+  isMemory = false;
+  /** ModRM.reg, ModRM.rm (register form), opcode register and VEX.vvvv, with their REX bits. */
+  reg = 0;
+  rm = 0;
+  opcodeReg = 0;
+  vvvv = 0;
+  base = NO_REGISTER;
+  index = NO_REGISTER;
+  scale = 0;
+  displacement = 0;
+  /** First immediate (sign- or zero-extended to 64 bits, in two halves) and second one. */
+  immediateLow = 0;
+  immediateHigh = 0;
+  immediate2 = 0;
+}
+
+type Candidates = Row[][];
+
+export class Decoder {
+  readonly #legacy: Candidates[] = [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
+  readonly #vex: Candidates[] = [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
+  /** One-byte opcodes that a register number in the opcode shares with a plain row (90: NOP and XCHG). */
+  readonly #shared = new Set<number>();
+
+  /** `features` are the CPUID features of the model: a row that needs another is as if it were not there. */
+  constructor(rows: readonly Row[], features: ReadonlySet<string>) {
+    for (const row of rows) {
+      if (!row.features.every((f) => features.has(f))) continue;
+      const table = (row.vex ? this.#vex : this.#legacy)[row.map]!;
+      for (let i = 0; i < (row.plusR ? 8 : 1); i++) table[row.opcode + i]!.push(row);
+    }
+    for (const table of [...this.#legacy, ...this.#vex]) {
+      for (const candidates of table) candidates.sort((a, b) => rank(b) - rank(a));
+    }
+    this.#legacy[0]!.forEach((rows, opcode) => {
+      if (rows.some((r) => r.plusR) && rows.some((r) => !r.plusR)) this.#shared.add(opcode);
+    });
+  }
+
+  /** Decodes the instruction at the start of `code`; only `available` bytes may be looked at. */
+  decode(code: Uint8Array, start: number, available: number, mode: DecodeMode, d: Decoded): Outcome {
+    const end = Math.min(available, MAX_LENGTH);
+    const short: Outcome = available >= MAX_LENGTH ? "too-long" : "truncated";
+    const mode64 = mode.codeBits === 64;
+    let at = 0;
+    let operand16 = false;
+    let address = false;
+    let rep = 0;
+    d.override = -1;
+    d.lock = false;
+    d.rex = 0;
+    d.outcome = short;
+
+    let byte = 0;
+    for (;;) {
+      if (at >= end) return short;
+      byte = code[start + at++]!;
+      if (byte === 0x66) operand16 = true;
+      else if (byte === 0x67) address = true;
+      else if (byte === 0xf0) d.lock = true;
+      else if (byte === 0xf2 || byte === 0xf3) rep = byte;
+      else if (byte === 0x2e || byte === 0x36 || byte === 0x3e || byte === 0x26) {
+        // In 64-bit mode these have no effect, not even on an earlier FS or GS (SDM vol. 2, 2.1.1 and vol. 1, 3.3.7.1).
+        if (!mode64) d.override = (byte >> 3) & 3;
+      } else if (byte === 0x64 || byte === 0x65) d.override = byte - 0x60;
+      else if (mode64 && (byte & 0xf0) === 0x40) {
+        d.rex = byte;
+        continue;
+      } else break;
+      d.rex = 0;
+    }
+
+    let map: OpcodeMap = 0;
+    let vex = false;
+    let vexPrefix = 0;
+    let w = (d.rex & 8) !== 0;
+    let vexL = 0;
+    d.vvvv = 0;
+    if ((byte === 0xc4 || byte === 0xc5) && mode.protectedMode) {
+      if (at >= end) return short;
+      const second = code[start + at]!;
+      if (mode64 || (second & 0xc0) === 0xc0) {
+        if (rep !== 0 || operand16 || d.lock || d.rex !== 0) return (d.outcome = "undefined");
+        vex = true;
+        at++;
+        let last = second;
+        let inverted = second & 0x80 ? 0 : 4;
+        let mapSelect = 1;
+        if (byte === 0xc4) {
+          if (at >= end) return short;
+          inverted |= (second & 0x40 ? 0 : 2) | (second & 0x20 ? 0 : 1);
+          mapSelect = second & 0x1f;
+          last = code[start + at++]!;
+          w = (last & 0x80) !== 0;
+        }
+        if (mapSelect < 1 || mapSelect > 3) return (d.outcome = "undefined");
+        map = mapSelect as OpcodeMap;
+        d.rex = mode64 ? 0x40 | inverted : 0;
+        d.vvvv = ~(last >> 3) & (mode64 ? 15 : 7);
+        vexL = (last >> 2) & 1;
+        vexPrefix = last & 3;
+        if (!mode64) w = false;
+        if (at >= end) return short;
+        byte = code[start + at++]!;
+      }
+    }
+    if (!vex && byte === 0x0f) {
+      if (at >= end) return short;
+      byte = code[start + at++]!;
+      map = 1;
+      if (byte === 0x38 || byte === 0x3a) {
+        map = byte === 0x38 ? 2 : 3;
+        if (at >= end) return short;
+        byte = code[start + at++]!;
+      }
+    }
+    const candidates = (vex ? this.#vex : this.#legacy)[map]![byte]!;
+    const modrm = at < available ? code[start + at]! : -1;
+    let row: Row | undefined;
+    for (const candidate of candidates) {
+      if (candidate.modrm && modrm < 0) return (d.outcome = short);
+      if (mode64 ? candidate.attributes.has("i64") : candidate.attributes.has("o64")) continue;
+      if (vex) {
+        const wanted = ["NP", "66", "F3", "F2"].indexOf(candidate.prefix ?? "NP");
+        if (wanted !== vexPrefix || vexL !== 0) continue;
+      } else if (candidate.prefix !== undefined) {
+        const given = rep === 0xf3 ? "F3" : rep === 0xf2 ? "F2" : operand16 ? "66" : "NP";
+        if (candidate.prefix !== given) continue;
+      }
+      if (candidate.rexW !== undefined && candidate.rexW !== w) continue;
+      if (candidate.modrm && !modrmFits(candidate, modrm)) continue;
+      if (map === 0 && !candidate.plusR && (d.rex & 1) !== 0 && this.#shared.has(byte)) continue;
+      row = candidate;
+      break;
+    }
+    if (!row) return (d.outcome = "undefined");
+
+    d.row = row;
+    d.rep = rep === 0xf3 ? "rep" : rep === 0xf2 ? "repne" : "none";
+    d.addressSize = mode64 ? (address ? 32 : 64) : (mode.codeBits === 16) !== address ? 16 : 32;
+    const has66 = operand16 && row.prefix !== "66";
+    if (mode64) {
+      if (w || row.attributes.has("f64")) d.size = 64;
+      else if (has66) d.size = 16;
+      else d.size = row.attributes.has("d64") ? 64 : 32;
+    } else d.size = (mode.codeBits === 16) !== has66 ? 16 : 32;
+    d.opcodeReg = (byte & 7) | ((d.rex & 1) << 3);
+    d.isMemory = false;
+    d.displacement = 0;
+    d.segment = d.override < 0 ? 3 : d.override;
+    d.modrm = 0;
+    if (row.modrm) {
+      at++;
+      d.modrm = modrm;
+      d.reg = ((modrm >> 3) & 7) | ((d.rex & 4) << 1);
+      d.rm = (modrm & 7) | ((d.rex & 1) << 3);
+      const controlRegister = row.operands.some((o) => o.kind === "creg" || o.kind === "dreg");
+      if (modrm < 0xc0 && !controlRegister) {
+        d.isMemory = true;
+        at =
+          d.addressSize === 16
+            ? this.#memory16(code, start, at, end, d)
+            : this.#memory(code, start, at, end, mode64, d);
+        if (at < 0) return (d.outcome = short);
+      }
+    }
+    if (d.lock && !(row.attributes.has("lock") && d.isMemory)) return (d.outcome = "undefined");
+    at = this.#immediates(code, start, at, end, row, d);
+    if (at < 0) return (d.outcome = short);
+    d.length = at;
+    return (d.outcome = "ok");
+  }
+
+  /** 16-bit addressing forms (SDM vol. 2, table 2-1). Returns the new position, -1 where bytes are missing. */
+  #memory16(code: Uint8Array, start: number, at: number, end: number, d: Decoded): number {
+    const mod = d.modrm >> 6;
+    const rm = d.modrm & 7;
+    d.base = [3, 3, 5, 5, 6, 7, 5, 3][rm]!;
+    d.index = [6, 7, 6, 7, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER][rm]!;
+    d.scale = 0;
+    const length = mod === 1 ? 1 : mod === 2 || (mod === 0 && rm === 6) ? 2 : 0;
+    if (mod === 0 && rm === 6) d.base = NO_REGISTER;
+    if (d.override < 0 && d.base === 5) d.segment = 2;
+    if (at + length > end) return -1;
+    if (length === 1) d.displacement = (code[start + at]! << 24) >> 24;
+    else if (length === 2) d.displacement = ((code[start + at]! | (code[start + at + 1]! << 8)) << 16) >> 16;
+    return at + length;
+  }
+
+  #memory(code: Uint8Array, start: number, at: number, end: number, mode64: boolean, d: Decoded): number {
+    const mod = d.modrm >> 6;
+    let base = d.modrm & 7;
+    d.index = NO_REGISTER;
+    d.scale = 0;
+    const hasSib = base === 4;
+    if (hasSib) {
+      if (at >= end) return -1;
+      const sib = code[start + at++]!;
+      d.scale = sib >> 6;
+      const index = ((sib >> 3) & 7) | ((d.rex & 2) << 2);
+      if (index !== 4) d.index = index;
+      base = sib & 7;
+    }
+    let length = mod === 1 ? 1 : mod === 2 ? 4 : 0;
+    if (mod === 0 && base === 5) {
+      length = 4;
+      d.base = mode64 && !hasSib ? BASE_RIP : NO_REGISTER;
+    } else d.base = base | ((d.rex & 1) << 3);
+    if (d.override < 0 && (d.base === 4 || d.base === 5)) d.segment = 2;
+    if (at + length > end) return -1;
+    if (length === 1) d.displacement = (code[start + at]! << 24) >> 24;
+    else if (length === 4) d.displacement = word(code, start + at);
+    return at + length;
+  }
+
+  #immediates(code: Uint8Array, start: number, at: number, end: number, row: Row, d: Decoded): number {
+    let first = true;
+    d.immediateLow = 0;
+    d.immediateHigh = 0;
+    for (const operand of row.operands) {
+      let length = 0;
+      if (operand.kind === "imm" || operand.kind === "rel") {
+        if (operand.width === "z") length = d.size === 16 ? 2 : 4;
+        else if (operand.width === "v") length = d.size / 8;
+        else length = (operand.width as number) / 8;
+      } else if (operand.kind === "moffs") {
+        length = d.addressSize / 8;
+        d.isMemory = true;
+        d.base = NO_REGISTER;
+        d.index = NO_REGISTER;
+        d.scale = 0;
+      } else if (operand.kind === "farimm") length = d.size === 16 ? 4 : 6;
+      else continue;
+      if (at + length > end) return -1;
+      const p = start + at;
+      let low = 0;
+      let high = 0;
+      if (length === 1) low = operand.signed ? (code[p]! << 24) >> 24 : code[p]!;
+      else if (length === 2) {
+        const value = code[p]! | (code[p + 1]! << 8);
+        low = operand.signed ? (value << 16) >> 16 : value;
+      } else if (operand.kind === "farimm") {
+        low = length === 4 ? code[p]! | (code[p + 1]! << 8) : word(code, p);
+        high = code[p + length - 2]! | (code[p + length - 1]! << 8);
+      } else {
+        low = word(code, p);
+        if (length === 8) high = word(code, p + 4);
+      }
+      if (operand.signed && length < 8) high = low >> 31;
+      if (first) {
+        d.immediateLow = low;
+        d.immediateHigh = high;
+      } else d.immediate2 = low;
+      first = false;
+      at += length;
+    }
+    return at;
+  }
+}
+
+/** Rows that ask for more come first. */
+function rank(row: Row): number {
+  return (
+    (row.fixed !== undefined ? (row.plusI ? 40 : 50) : row.digit !== undefined ? 20 : 0) +
+    (row.prefix === undefined ? 0 : row.prefix === "NP" ? 4 : 5) +
+    (row.rexW !== undefined ? 1 : 0) +
+    (row.plusR ? -1 : 0)
+  );
+}
+
+function modrmFits(row: Row, modrm: number): boolean {
+  if (row.fixed !== undefined) return row.plusI ? (modrm & 0xf8) === (row.fixed & 0xf8) : modrm === row.fixed;
+  if (row.digit !== undefined && ((modrm >> 3) & 7) !== row.digit) return false;
+  const isRegister = modrm >= 0xc0;
+  for (const operand of row.operands) {
+    if (operand.kind === "mem" || operand.kind === "farmem") return !isRegister;
+    if (operand.kind === "rmreg" || operand.kind === "mmrm" || operand.kind === "xmmrm") {
+      if (row.operands.some((o) => o.kind === "creg" || o.kind === "dreg")) return true;
+      return isRegister;
+    }
+  }
+  return true;
+}
+
+const word = (code: Uint8Array, p: number): number =>
+  code[p]! | (code[p + 1]! << 8) | (code[p + 2]! << 16) | (code[p + 3]! << 24);
