@@ -1,7 +1,7 @@
 /** String comparison of SSE4.2 (SDM vol. 1, 5.11.1; vol. 2, 4.1): what is compared is in cpu/runtime/vector-string.ts. */
 
 import { type Int, type IntType, i32, select } from "../../wasm/index.ts";
-import type { AnyInt, Context, I32, Meaning, Operand, Vec } from "../context.ts";
+import type { AnyInt, Context, I32, Meaning, Vec } from "../context.ts";
 import { insn } from "../row.ts";
 import { read32 } from "./forms.ts";
 import { maskFromBits, ZERO } from "./value.ts";
@@ -24,10 +24,10 @@ type Result = "index" | "mask";
 
 const compare =
   (lengths: Lengths, result: Result): Meaning =>
-  (m, a, b, imm) => {
+  (m, a, b, imm, mask) => {
     const { f } = m;
-    const first: Vec = (a as Operand).readVec();
-    const second: Vec = (b as Operand).readVec();
+    const first = a!.readVec();
+    const second = b!.readVec();
     const control = f.let(read32(imm!));
     const count = f.let(countOf(control));
     const length = (vector: Vec, register: number) =>
@@ -44,8 +44,7 @@ const compare =
     } else {
       // Immediate bit 6: a mask of elements, not of bits.
       const elements = select(control.and(1), maskFromBits(f, "i16x8", bits), maskFromBits(f, "i8x16", bits));
-      const mask = select(control.and(0x40), elements, ZERO.withLane("i32x4", 0, bits));
-      m.set("ymm0", mask);
+      mask!.writeVec(select(control.and(0x40), elements, ZERO.withLane("i32x4", 0, bits)));
     }
     // CF: something found; ZF, SF: the second or the first string ends inside; OF: bit 0; AF = PF = 0.
     const ends = (of: I32) => of.ltU(count);
@@ -54,10 +53,14 @@ const compare =
   };
 
 export const STRING_COMPARES = [
-  ...insn("PCMPESTRM", compare(32, "mask"), "66 W0 0F 3A 60 /r | xmm, xmmm128, imm8 | sse sse42 unaligned"),
-  ...insn("PCMPESTRM", compare(64, "mask"), "66 REX.W 0F 3A 60 /r | xmm, xmmm128, imm8 | sse sse42 unaligned"),
+  ...insn("PCMPESTRM", compare(32, "mask"), "66 W0 0F 3A 60 /r | xmm, xmmm128, imm8, w:xmm0 | sse sse42 unaligned"),
+  ...insn("PCMPESTRM", compare(64, "mask"), "66 REX.W 0F 3A 60 /r | xmm, xmmm128, imm8, w:xmm0 | sse sse42 unaligned"),
   ...insn("PCMPESTRI", compare(32, "index"), "66 W0 0F 3A 61 /r | xmm, xmmm128, imm8 | sse sse42 unaligned"),
   ...insn("PCMPESTRI", compare(64, "index"), "66 REX.W 0F 3A 61 /r | xmm, xmmm128, imm8 | sse sse42 unaligned"),
-  ...insn("PCMPISTRM", compare("implicit", "mask"), "66 0F 3A 62 /r | xmm, xmmm128, imm8 | sse sse42 unaligned"),
+  ...insn(
+    "PCMPISTRM",
+    compare("implicit", "mask"),
+    "66 0F 3A 62 /r | xmm, xmmm128, imm8, w:xmm0 | sse sse42 unaligned",
+  ),
   ...insn("PCMPISTRI", compare("implicit", "index"), "66 0F 3A 63 /r | xmm, xmmm128, imm8 | sse sse42 unaligned"),
 ];

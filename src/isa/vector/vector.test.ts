@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Decoder as Disassembler, Mnemonic } from "iced-x86";
 import { describe, expect, it } from "vitest";
 import { VECTOR_RUNTIME } from "../../cpu/runtime/vector.ts";
 import { GPR_NAMES, offsetOf } from "../../cpu/state.ts";
@@ -23,6 +24,7 @@ import {
   type Vec,
 } from "../../wasm/index.ts";
 import type { AnyInt, Context, Operand } from "../context.ts";
+import { Decoded, Decoder } from "../decode.ts";
 import type { OperandSpec, Row } from "../row.ts";
 import { VECTOR_ROWS } from "./index.ts";
 
@@ -376,6 +378,26 @@ function check(rows: readonly Row[]): void {
 }
 
 describe("vector instructions", () => {
+  it("are decoded as declared and called what a disassembler calls them", () => {
+    const random = generator();
+    const decoder = new Decoder(VECTOR_ROWS, new Set(VECTOR_ROWS.flatMap((row) => row.features)));
+    const decoded = new Decoded();
+    for (const v of VECTOR_ROWS.flatMap((row) => variantsOf(row, random))) {
+      const code = encode(v, 0x12);
+      const outcome = decoder.decode(code, 0, code.length, { codeBits: 64, protectedMode: true }, decoded);
+      const name = `${v.row.mnemonic} ${v.row.encoding}`;
+      expect(`${name}: ${outcome}, ${decoded.row.mnemonic} ${decoded.row.encoding}`).toBe(`${name}: ok, ${name}`);
+      expect(decoded.row).toBe(v.row);
+      expect(decoded.isMemory).toBe(v.memory);
+      expect(code[decoded.length], name).toBe(0xc3);
+      const disassembler = new Disassembler(64, code, 0);
+      const instruction = disassembler.decode();
+      expect(Mnemonic[instruction.mnemonic]!.toUpperCase().replace(/(?<=STR.)64$/, ""), name).toBe(v.row.mnemonic);
+      instruction.free();
+      disassembler.free();
+    }
+  });
+
   for (const [family, rows] of families) {
     const here = features !== undefined && (family === "base" || features.has(HOST_FEATURE[family] ?? family));
     const why = features === undefined ? "no gcc or no x86-64 host" : `the host has no ${family}`;
