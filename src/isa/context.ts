@@ -131,6 +131,8 @@ export interface Context {
   jumpRelative(condition?: I32, undo?: () => void): void;
   /** Goes round again on the same instruction after the state so far is stored: interrupts may come in between (REP). Ends the instruction. */
   again(): void;
+  /** The same where `condition` holds, else on to the next instruction. Ends the instruction. */
+  againIf(condition: I32): void;
   /** Leaves compiled code in front of the next instruction, so that the run loop looks at interrupts and mode. Ends the instruction. */
   leave(): void;
   /** Leaves like `leave` if something waits for the run loop (interrupt after STI, I/O that raised one); else goes on. */

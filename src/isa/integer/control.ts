@@ -51,23 +51,23 @@ const loop = (also?: (m: Context) => I32) => (m: Context) => {
 };
 
 export const CONTROL = [
-  ...insn("JMP", jmp, "EB | rel8 | f64 end size\n E9 | relz | f64 end size"),
-  ...insn("JMP", jmpIndirect, "FF /4 | rmv | f64 end"),
-  ...insn("CALL", call, "E8 | relz | f64 end size"),
-  ...insn("CALL", callIndirect, "FF /2 | rmv | f64 end"),
-  ...insn("RET", ret, "C3 | | f64 end size"),
-  ...insn("RET", retAndRelease, "C2 | imm16 | f64 end size"),
-  ...conditional("J", jcc, (digit) => `7${digit} | rel8 | f64 size\n 0F 8${digit} | relz | f64 size`),
-  ...insn("JCXZ", jcxz, "E3 | rel8 | f64 size asize"),
+  ...insn("JMP", jmp, "EB | rel8 | f64 end size mode\n E9 | relz | f64 end size mode"),
+  ...insn("JMP", jmpIndirect, "FF /4 | rmv | f64 end mode"),
+  ...insn("CALL", call, "E8 | relz | f64 end size mode"),
+  ...insn("CALL", callIndirect, "FF /2 | rmv | f64 end mode"),
+  ...insn("RET", ret, "C3 | | f64 end size mode"),
+  ...insn("RET", retAndRelease, "C2 | imm16 | f64 end size mode"),
+  ...conditional("J", jcc, (digit) => `7${digit} | rel8 | f64 size mode\n 0F 8${digit} | relz | f64 size mode`),
+  ...insn("JCXZ", jcxz, "E3 | rel8 | f64 size asize mode"),
   ...insn(
     "LOOPNZ",
     loop((m) => m.flags.zf().eqz()),
-    "E0 | rel8 | f64 size asize",
+    "E0 | rel8 | f64 size asize mode",
   ),
   ...insn(
     "LOOPZ",
     loop((m) => m.flags.zf()),
-    "E1 | rel8 | f64 size asize",
+    "E1 | rel8 | f64 size asize mode",
   ),
-  ...insn("LOOP", loop(), "E2 | rel8 | f64 size asize"),
+  ...insn("LOOP", loop(), "E2 | rel8 | f64 size asize mode"),
 ];

@@ -8,8 +8,13 @@ const mov = (_: Context, dst: Operand, src: Operand) => dst.write(src.read());
 
 /** Only six segment registers exist; reading another is undefined. A register gets the selector zero-extended. */
 const movFromSegment = (m: Context, dst: Operand, src: Operand) => {
-  m.raiseIf(src.number().gtU(5), 6);
-  dst.write(resize(bits(dst), src.read()));
+  const number = src.number();
+  m.raiseIf(number.gtU(5), 6);
+  let selector = m.get("gs.selector");
+  ["fs", "ds", "ss", "cs", "es"].forEach((name, i) => {
+    selector = select(number.eq(4 - i), m.get(`${name}.selector`), selector);
+  });
+  dst.write(resize(bits(dst), m.f.let(selector)));
 };
 
 const movzx = (_: Context, dst: Operand, src: Operand) => dst.write(resize(bits(dst), src.read()));

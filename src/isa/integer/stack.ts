@@ -7,28 +7,40 @@ const RSP = 4;
 const RBP = 5;
 const SS = 2;
 
-/** The stack pointer and its like, cut to the stack's address size. */
-const stackRegister = (m: Context, number: number): I64 =>
-  m.f.let((m.reg(number, 64) as I64).and(m.get("stackMask", "i64")));
+/** A value cut to the stack's address size. */
+const cutToStack = (m: Context, value: I64): I64 => m.f.let(m.mode64 ? value : value.and(m.get("stackMask", "i64")));
 
+const stackRegister = (m: Context, number: number): I64 => cutToStack(m, m.reg(number, 64) as I64);
+
+/** Only the part of the register within the stack's address size changes. */
 const setStackRegister = (m: Context, number: number, value: I64) => {
+  if (m.mode64) {
+    m.setReg(number, 64, m.f.let(value));
+    return;
+  }
   const stackMask = m.f.let(m.get("stackMask", "i64"));
-  m.setReg(number, 64, (m.reg(number, 64) as I64).and(stackMask.not()).or(value.and(stackMask)));
+  m.setReg(number, 64, m.f.let((m.reg(number, 64) as I64).and(stackMask.not()).or(value.and(stackMask))));
 };
 
-/** Moves the stack pointer by `by` bytes; only its part within the stack's address size changes. */
+/** Moves the stack pointer by `by` bytes. */
 export const moveStackPointer = (m: Context, by: I64 | number) => {
   setStackRegister(m, RSP, (m.reg(RSP, 64) as I64).add(by));
 };
 
 /** Linear address in the stack segment, `distance` bytes from `base`. */
 const inStack = (m: Context, base: I64, distance: number, bytes: number, write: boolean): I64 =>
-  m.address(SS, m.f.let(base.add(distance).and(m.get("stackMask", "i64"))), bytes, write);
+  m.address(SS, cutToStack(m, base.add(distance)), bytes, write);
 
 /** PUSH rSP pushes the value from before, as it is read first. */
 const push = (m: Context, src: Operand) => m.push(m.size, src.read());
 
-const popRegister = (m: Context, dst: Operand) => dst.write(m.pop(m.size));
+/** POP rSP: the value wins over the increment, as it is written last. */
+const popRegister = (m: Context, dst: Operand) => {
+  const bytes = m.size / 8;
+  const value = m.load(m.size, inStack(m, stackRegister(m, RSP), 0, bytes, false));
+  moveStackPointer(m, bytes);
+  dst.write(value);
+};
 
 /**
  * A memory destination that is addressed through rSP takes the value after the increment (SDM vol. 2, POP). So the
@@ -101,8 +113,7 @@ const enter = (m: Context, room: Operand, nesting: Operand) => {
   const bottom = m.f.let(low.get().sub(unsigned64(room.read())));
   m.probeWrite(inStack(m, bottom, 0, bytes, true), bytes);
   // The frame pointer changes at the operand size, cut to the stack's address size.
-  const base = m.f.let(frame.and(m.get("stackMask", "i64")));
-  m.setReg(RBP, m.size, resize(m.size, base));
+  m.setReg(RBP, m.size, resize(m.size, cutToStack(m, frame)));
   setStackRegister(m, RSP, bottom);
 };
 
@@ -115,11 +126,15 @@ const leave = (m: Context) => {
 };
 
 export const STACK = [
-  ...insn("PUSH", push, "50 +r | rv | d64\n FF /6 | rmv | d64\n 68 | immz | d64 size\n 6A | simm8 | d64 size"),
-  ...insn("POP", popRegister, "58 +r | w:rv | d64"),
-  ...insn("POP", popOperand, "8F /0 | w:rmv | d64"),
+  ...insn(
+    "PUSH",
+    push,
+    "50 +r | rv | d64 mode\n FF /6 | rmv | d64 mode\n 68 | immz | d64 mode\n 6A | simm8 | d64 mode",
+  ),
+  ...insn("POP", popRegister, "58 +r | w:rv | d64 mode"),
+  ...insn("POP", popOperand, "8F /0 | w:rmv | d64 mode"),
   ...insn("PUSHA", pusha, "60 | | i64 size"),
   ...insn("POPA", popa, "61 | | i64 size"),
-  ...insn("ENTER", enter, "C8 | imm16, imm8 | d64 size"),
-  ...insn("LEAVE", leave, "C9 | | d64 size"),
+  ...insn("ENTER", enter, "C8 | imm16, imm8 | d64 size mode"),
+  ...insn("LEAVE", leave, "C9 | | d64 size mode"),
 ];

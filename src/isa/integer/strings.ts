@@ -40,13 +40,15 @@ function repeat(m: Context, element: () => void, goOn?: () => I32) {
     return;
   }
   const size = m.addressSize;
+  const more = m.f.variable(i32(0));
   m.f.if(m.reg(RCX, size).eqz().eqz(), () => {
     element();
     const left = m.f.let(m.reg(RCX, size).sub(1));
     m.setReg(RCX, size, left);
-    const more = left.eqz().eqz();
-    m.f.if(goOn ? more.and(goOn()) : more, () => m.again());
+    const counted = size === 16 ? left.and(0xffff).eqz().eqz() : left.eqz().eqz();
+    more.set(goOn ? counted.and(goOn()) : counted);
   });
+  m.againIf(more.get());
 }
 
 /**
@@ -59,6 +61,7 @@ function repeatRuns(m: Context, width: Bits, registers: number[], element: () =>
     return;
   }
   const count = m.reg(RCX, 64) as I64;
+  const more = m.f.variable(i32(0));
   m.f.if(count.eqz().eqz(), () => {
     const done = m.f.variable(run(count));
     m.f.if(
@@ -74,8 +77,9 @@ function repeatRuns(m: Context, width: Bits, registers: number[], element: () =>
     );
     const left = m.f.let(count.sub(done.get().extendU()));
     m.setReg(RCX, 64, left);
-    m.f.if(left.eqz().eqz(), () => m.again());
+    more.set(left.eqz().eqz());
   });
+  m.againIf(more.get());
 }
 
 const movs = (width: Bits | undefined) => (m: Context) => {
@@ -158,8 +162,8 @@ const scas = (width: Bits | undefined) => (m: Context) => {
 const pair = (mnemonic: string, opcode: number, meaning: (width: Bits | undefined) => (m: Context) => void) => {
   const hex = (n: number) => n.toString(16).toUpperCase();
   return [
-    ...insn(`${mnemonic}B`, meaning(8), `${hex(opcode)} | | rep asize`),
-    ...insn(mnemonic, meaning(undefined), `${hex(opcode + 1)} | | rep asize size`),
+    ...insn(`${mnemonic}B`, meaning(8), `${hex(opcode)} | | rep asize mode`),
+    ...insn(mnemonic, meaning(undefined), `${hex(opcode + 1)} | | rep asize size mode`),
   ];
 };
 
