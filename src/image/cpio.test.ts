@@ -10,6 +10,7 @@ const ENTRIES: CpioEntry[] = [
   { type: "file", path: "etc/name", mode: 0o640, data: utf8("vivarium\n") },
   { type: "symlink", path: "etc/link", target: "name" },
   { type: "character", path: "null", mode: 0o666, major: 1, minor: 3 },
+  { type: "fifo", path: "pipe", mode: 0o600 },
 ];
 const hasCpio = spawnSync("cpio", ["--version"]).status === 0;
 
@@ -54,6 +55,7 @@ describe("cpio newc", () => {
       "-rw-r----- 1 0 0 9 Jan 1 1970 etc/name",
       "lrwxrwxrwx 1 0 0 4 Jan 1 1970 etc/link -> name",
       "crw-rw-rw- 1 0 0 1, 3 Jan 1 1970 null",
+      "prw------- 1 0 0 0 Jan 1 1970 pipe",
     ]);
   });
 });

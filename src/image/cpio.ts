@@ -9,6 +9,7 @@ import { utf8 } from "./text.ts";
 export type CpioEntry =
   | { readonly type: "directory"; readonly path: string; readonly mode: number }
   | { readonly type: "file"; readonly path: string; readonly mode: number; readonly data: Uint8Array }
+  | { readonly type: "fifo"; readonly path: string; readonly mode: number }
   | { readonly type: "symlink"; readonly path: string; readonly target: string }
   | {
       readonly type: "character";
@@ -19,7 +20,13 @@ export type CpioEntry =
     };
 
 /** File type bits of st_mode. */
-const TYPE_BITS = { directory: 0o040000, file: 0o100000, symlink: 0o120000, character: 0o020000 } as const;
+const TYPE_BITS = {
+  directory: 0o040000,
+  file: 0o100000,
+  symlink: 0o120000,
+  character: 0o020000,
+  fifo: 0o010000,
+} as const;
 
 /** The header's fields after the magic, in order; each is eight hexadecimal digits. */
 const FIELDS = [

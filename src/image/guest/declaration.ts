@@ -1,6 +1,6 @@
 import type { CpioEntry } from "../cpio.ts";
 import { utf8 } from "../text.ts";
-import { AGENT, CONSOLE, INIT, INITTAB, SIDE } from "./scripts.ts";
+import { AGENT, CONSOLE, INIT, INITTAB, PIPES, RUN, SIDE } from "./scripts.ts";
 
 /**
  * The default guest, declared: which packages, which of their files, what is added and how the kernel is told to start.
@@ -55,7 +55,8 @@ export const DEFAULT_GUEST: GuestDeclaration = {
   ],
   root: (busybox) => [
     ...directories("bin", "dev", "etc", "lib", "lib/vivarium", "mnt", "proc", "root", "run", "srv", "sys", "tmp"),
-    ...directories("usr", "usr/local", "usr/local/bin", "usr/local/sbin", "var", "var/log"),
+    ...directories("usr", "usr/local", "usr/local/bin", "usr/local/sbin", "var", "var/log", RUN.slice(1)),
+    ...PIPES.map((name): CpioEntry => ({ type: "fifo", path: `${RUN.slice(1)}/${name}`, mode: 0o600 })),
     { type: "symlink", path: "sbin", target: "bin" },
     { type: "symlink", path: "usr/bin", target: "../bin" },
     { type: "symlink", path: "usr/sbin", target: "../bin" },

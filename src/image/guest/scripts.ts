@@ -6,8 +6,10 @@
  * between the kernel's hand-over and the user's command.
  */
 
-/** Where the agents keep their pipes. */
-const RUN = "/run/vivarium";
+/** Where the agents keep their pipes: a command's input, output and errors. */
+export const RUN = "/run/vivarium";
+export const PIPES = ["in", "out", "err"] as const;
+const pipes = PIPES.join(" ");
 
 /** What every command finds in its environment unless the request says otherwise. */
 const ENVIRONMENT =
@@ -22,14 +24,13 @@ const ENVIRONMENT =
 export const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm ${RUN}
-chmod 1777 /dev/shm
+mkdir /dev/pts
+mkdir -m 1777 /dev/shm
 mount -a
 echo vivarium >/proc/sys/kernel/hostname
 for line in 1 2 3; do stty -F /dev/ttyS$line 115200 raw -echo -hupcl; done
 busybox --install -s /bin
 ifconfig lo 127.0.0.1 up
-mkfifo ${RUN}/in ${RUN}/out ${RUN}/err
 [ -z "$vivarium_console" ] || echo "ttyS0::once:/lib/vivarium/console" >>/etc/inittab
 export CONSOLE=/dev/null
 exec init
@@ -104,8 +105,8 @@ end() { # clears up after a command, while nobody waits
   kill $relays
   wait $relays
   exec 7<&- 8<&- 9<&-
-  rm -f in out err
-  mkfifo in out err
+  rm -f ${pipes}
+  mkfifo ${pipes}
 }
 
 echo "vivarium ready 1"

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { link, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
@@ -88,7 +89,7 @@ export class DirectoryStore implements ImageStore {
    * processes that find the same dead lock may both go on. That costs a second download, no more: `put` is atomic.)
    */
   async #take(lock: string): Promise<boolean> {
-    const own = `${lock}-${process.pid}`;
+    const own = `${lock}-${randomUUID()}`;
     try {
       await writeFile(own, String(process.pid));
       await link(own, lock);
