@@ -1,4 +1,13 @@
 /** Floating point: the runtime functions that meanings call. */
 import type { RuntimeFunction } from "../runtime/define.ts";
+import { SSE_APPROXIMATE } from "./sse-approximate.ts";
+import { SSE_ARITHMETIC } from "./sse-arithmetic.ts";
+import { SSE_CONVERT } from "./sse-convert.ts";
+import { SSE_FINISH } from "./sse-unit.ts";
 
-export const FLOAT_FUNCTIONS: readonly RuntimeFunction[] = [];
+export const FLOAT_FUNCTIONS: readonly RuntimeFunction[] = [
+  SSE_FINISH,
+  ...SSE_ARITHMETIC,
+  ...SSE_CONVERT,
+  ...SSE_APPROXIMATE,
+];

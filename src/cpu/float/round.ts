@@ -64,8 +64,8 @@ export interface RoundOptions {
   /** Bits of the significand where they are fewer than the format has: 1 to 64. */
   readonly precision?: I32 | number;
   /**
-   * Unmasked overflow and underflow give a result whose exponent is moved by this much (x87 registers,
-   * SDM vol. 1, 8.5.4 and 8.5.5: 24576). Without it such results mean nothing: nothing may be written.
+   * Unmasked overflow and underflow round as if the exponent had no bounds, and then move it by this much: 24576 for
+   * x87 registers (SDM vol. 1, 8.5.4 and 8.5.5). Elsewhere such a result is not written: it only says whether PE is raised.
    */
   readonly rebias?: number;
 }
@@ -75,6 +75,7 @@ export function round(u: FloatUnit, format: Format, n: Unrounded, options: Round
   const { f } = u;
   const precision = options.precision ?? format.precision;
   const dropped = f.let(typeof precision === "number" ? i64(64 - precision) : i64(64).sub(precision.extendU()));
+  const rebias = options.rebias ?? 0;
   const [emin, emax] = [minExponent(format), maxExponent(format)];
   const sign = f.let(n.sign.get());
   const exponent = f.variable(n.exponent.get());
@@ -107,14 +108,11 @@ export function round(u: FloatUnit, format: Format, n: Unrounded, options: Round
       shiftRightSticky(u, high, low, f.let(i32(emin).sub(exponent.get())));
       exponent.set(i32(emin));
     };
-    const rebias = options.rebias;
-    if (rebias === undefined) denormalise();
-    else
-      f.if(masked(u, FLAG.UE).or(tiny.get().eqz()), denormalise, () => {
-        raise(u, FLAG.UE);
-        tiny.set(i32(0));
-        exponent.set(exponent.get().add(rebias));
-      });
+    f.if(masked(u, FLAG.UE).or(tiny.get().eqz()), denormalise, () => {
+      raise(u, FLAG.UE);
+      tiny.set(i32(0));
+      exponent.set(exponent.get().add(rebias));
+    });
   });
   apply();
   f.if(mantissa.get().eqz().and(up.get()), () => {
@@ -123,14 +121,11 @@ export function round(u: FloatUnit, format: Format, n: Unrounded, options: Round
   });
   f.if(exponent.get().gtS(emax), () => {
     raise(u, FLAG.OE);
-    const rebias = options.rebias;
-    if (rebias === undefined) overflowed.set(i32(1));
-    else
-      f.if(
-        masked(u, FLAG.OE),
-        () => overflowed.set(i32(1)),
-        () => exponent.set(exponent.get().sub(rebias)),
-      );
+    f.if(
+      masked(u, FLAG.OE),
+      () => overflowed.set(i32(1)),
+      () => exponent.set(exponent.get().sub(rebias)),
+    );
   });
   const biased = f.local("i32");
   f.if(
@@ -145,11 +140,11 @@ export function round(u: FloatUnit, format: Format, n: Unrounded, options: Round
     },
     () => {
       f.if(rest.get().ne(0), () => raise(u, select(up.get(), i32(FLAG.PE | ROUNDED_UP), i32(FLAG.PE))));
-      // Masked underflow is reported only where precision is lost too; unmasked always.
-      f.if(tiny.get().and(rest.get().ne(0).or(masked(u, FLAG.UE).eqz())), () => raise(u, FLAG.UE));
+      // Masked underflow is reported only where precision is lost too.
+      f.if(tiny.get().and(rest.get().ne(0)), () => raise(u, FLAG.UE));
       // A mantissa without its leading one is a denormal: exponent field 0.
       biased.set(select(mantissa.get().ltS(0), exponent.get().add(format.bias), i32(0)));
-      f.if(tiny.get().and(u.control.and(CONTROL.ftz).nez()).and(masked(u, FLAG.UE).nez()), () => {
+      f.if(tiny.get().and(u.control.and(CONTROL.ftz).nez()), () => {
         raise(u, FLAG.UE | FLAG.PE);
         biased.set(i32(0));
         mantissa.set(i64(0));

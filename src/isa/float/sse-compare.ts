@@ -1,0 +1,127 @@
+/**
+ * CMPccxx, COMIS and UCOMIS (SDM vol. 1, 5.5.1.3, 5.6.1.3). Between numbers that are neither NaNs nor denormals a comparison raises
+ * nothing, whatever MXCSR says.
+ */
+import { i32, op, select, v128 } from "../../wasm/index.ts";
+import type { I32, Meaning, Operand, Vec } from "../context.ts";
+import { insn, type Row } from "../row.ts";
+import {
+  asReal,
+  type Bits,
+  DOUBLE,
+  denormal,
+  guarded,
+  lane,
+  notAll,
+  type Precision,
+  plainLanes,
+  type Real,
+  SINGLE,
+  slowInteger,
+  slowVector,
+  source,
+  vector,
+  wide,
+} from "./sse-guard.ts";
+
+const ones = (condition: I32): Vec => op("i32x4.splat", i32(0).sub(condition)) as Vec;
+
+/**
+ * The mask of ordered lanes for predicate imm8[2:0]: equal, less, less or equal, never; 4 more: the opposite.
+ * In the interpreter the predicate is known only when the instruction runs.
+ */
+function predicate(p: Precision, imm: Operand, a: Vec, b: Vec): Vec {
+  const equal = a.op(`${p.float}.eq`, b);
+  const less = a.op(`${p.float}.lt`, b);
+  if (imm.known !== undefined) {
+    const number = Number(imm.known & 7n);
+    const never = v128(new Uint8Array(16));
+    const mask = [equal, less, a.op(`${p.float}.le`, b), never][number & 3]!;
+    return number & 4 ? mask.op("v128.not") : mask;
+  }
+  const number = imm.read() as I32;
+  const withEqual = ones(number.and(1).xor(1));
+  const withLess = ones(number.xor(number.shrU(1)).and(1));
+  const opposite = ones(number.shrU(2).and(1));
+  return equal.and(withEqual).or(less.and(withLess)).xor(opposite);
+}
+
+const packed =
+  (p: Precision): Meaning =>
+  (m, dst, src, imm) => {
+    const b = src!.readVec();
+    const a = dst!.readVec();
+    const number = imm!.read() as I32;
+    dst!.writeVec(
+      guarded(
+        m,
+        [notAll(p, plainLanes(p, a).and(plainLanes(p, b)))],
+        () => predicate(p, imm!, a, b),
+        () => slowVector(m, `sse.cmpp${p.letter}`, a, b, number),
+      ),
+    );
+  };
+
+const unordered = (x: Real, y: Real): I32 => x.compare("ne", x as never).or(y.compare("ne", y as never));
+
+/** Conditions under which a comparison has something to report. */
+const special = (p: Precision, a: Bits, b: Bits): I32[] => [
+  unordered(asReal(p, a), asReal(p, b)),
+  denormal(p, a).or(denormal(p, b)),
+];
+
+const scalar =
+  (p: Precision): Meaning =>
+  (m, dst, src, imm) => {
+    const b = source(src!);
+    const before = dst!.readVec();
+    const a = m.f.let(lane(p, before));
+    const number = imm!.read() as I32;
+    dst!.writeVec(
+      guarded(
+        m,
+        special(p, a, b),
+        () => {
+          const mask = predicate(p, imm!, before, vector(p, b));
+          return before.withLane(p.int, 0, lane(p, mask));
+        },
+        () => slowVector(m, `sse.cmps${p.letter}`, before, vector(p, b), number),
+      ),
+    );
+  };
+
+const CF = 1;
+const PF = 4;
+const ZF = 0x40;
+
+/** ZF, PF and CF say how the operands compare; OF, SF and AF are cleared. */
+const flagsOf =
+  (p: Precision, quiet: boolean): Meaning =>
+  (m, first, second) => {
+    const b = source(second!);
+    const a = m.f.let(lane(p, first!.readVec()));
+    const [x, y] = [asReal(p, a), asReal(p, b)];
+    const image = guarded(
+      m,
+      special(p, a, b),
+      () => x.compare("lt", y as never).or(x.compare("eq", y as never).shl(6)),
+      () => {
+        // 1 less, 2 equal, 4 greater, 8 unordered.
+        const order = slowInteger(m, `sse.comis${p.letter}`, wide(a), wide(b), i32(quiet ? 1 : 0)).wrap();
+        const equal = select(order.and(2), i32(ZF), i32(0));
+        return select(order.and(8), i32(ZF | PF | CF), equal.or(order.and(CF)));
+      },
+    );
+    m.flags.set(image);
+  };
+
+export const SSE_COMPARE: Row[] = [
+  ...insn("CMPPS", packed(SINGLE), "NP 0F C2 /r | rw:xmm, xmmm128, imm8 | sse"),
+  ...insn("CMPPD", packed(DOUBLE), "66 0F C2 /r | rw:xmm, xmmm128, imm8 | sse sse2"),
+  ...insn("CMPSS", scalar(SINGLE), "F3 0F C2 /r | rw:xmm, xmmm32, imm8 | sse"),
+  ...insn("CMPSD", scalar(DOUBLE), "F2 0F C2 /r | rw:xmm, xmmm64, imm8 | sse sse2"),
+  ...insn("UCOMISS", flagsOf(SINGLE, true), "NP 0F 2E /r | xmm, xmmm32 | sse"),
+  ...insn("UCOMISD", flagsOf(DOUBLE, true), "66 0F 2E /r | xmm, xmmm64 | sse sse2"),
+  ...insn("COMISS", flagsOf(SINGLE, false), "NP 0F 2F /r | xmm, xmmm32 | sse"),
+  ...insn("COMISD", flagsOf(DOUBLE, false), "66 0F 2F /r | xmm, xmmm64 | sse sse2"),
+];

@@ -1,0 +1,156 @@
+/**
+ * Fast and slow path of SSE floating point. The fast path is WebAssembly's own arithmetic, which rounds to nearest,
+ * knows no flags and promises nothing about NaNs. It is exact to the bit and to the flag under two guards; whatever
+ * fails one goes to a runtime function (cpu/float/sse-*.ts).
+ *
+ * 1. MXCSR: all exceptions masked, round to nearest, DAZ and FTZ off, and PE set already. PE is sticky, and nearly
+ *    every operation is inexact, so that it is set for the life of a program soon after its start: then it need
+ *    not be known whether a result is exact. One load, one AND, one compare. The other flags may have any value.
+ *
+ * 2. Operands are in the middle of the range of exponents: the top two bits of the exponent field differ, 2^-63 to
+ *    2^65 for binary32 and 2^-511 to 2^513 for binary64. x ^ (x << 1) has that at the bit under the sign, so one
+ *    AND of these and one test of a bit serve two operands. It leaves out zeros, denormals, infinities and NaNs. A sum
+ *    of two such numbers cannot overflow and is zero or normal (an exact zero is +0, as x86 has it when it rounds to
+ *    nearest); a product or quotient needs the same test of the result, which also leaves out tiny ones.
+ *    Packed addition and multiplication let zeros through, since unused lanes often are: one signed compare
+ *    of 2x - 1 with the sign bit flipped has zeros above and small numbers below the limit 2^-63 (2^-511); products of
+ *    such are normal or zero, and a compare of the result with infinity leaves out the rest.
+ *
+ * Minimum, maximum and comparison raise nothing but IE and DE, and conversions to integers IE and PE: their guards are
+ * about the operands, and MXCSR is looked at only as far as it matters. Each guard is a conditional branch of its own,
+ * so that an engine that knows MXCSR while it compiles can drop that one.
+ */
+import { type Expr, type F32, type F64, i32, i64, op, v128 } from "../../wasm/index.ts";
+import type { Context, I32, I64, Operand, Vec } from "../context.ts";
+
+/** The two formats of SSE: letter in mnemonics and runtime functions, lanes, and how WebAssembly names them. */
+export interface Precision {
+  readonly letter: "s" | "d";
+  readonly bits: 32 | 64;
+  readonly float: "f32x4" | "f64x2";
+  readonly int: "i32x4" | "i64x2";
+  readonly lanes: 4 | 2;
+  readonly fractionBits: number;
+}
+export const SINGLE: Precision = { letter: "s", bits: 32, float: "f32x4", int: "i32x4", lanes: 4, fractionBits: 23 };
+export const DOUBLE: Precision = { letter: "d", bits: 64, float: "f64x2", int: "i64x2", lanes: 2, fractionBits: 52 };
+
+export type Bits = I32 | I64;
+export type Real = F32 | F64;
+
+const PE = 0x20;
+const PM = 0x1000;
+
+/** Not zero where MXCSR is other than the fast path wants. */
+export const unusual = (m: Context): I32 =>
+  m
+    .get("mxcsr")
+    .and(0xffe0)
+    .ne(0x1f80 | PE);
+/** Not zero where an inexact result would change something: PE not set yet, or unmasked. */
+export const precisionMatters = (m: Context): I32 =>
+  m
+    .get("mxcsr")
+    .and(PM | PE)
+    .ne(PM | PE);
+
+/** `fast` where every condition in `unless` is zero, else `slow`. The conditions are looked at in order. */
+export function guarded<E extends Expr>(m: Context, unless: readonly I32[], fast: () => E, slow: () => NoInfer<E>): E {
+  const { f } = m;
+  let set: (value: E) => void = () => undefined;
+  let get: () => E = fast;
+  f.block((done) => {
+    f.block((unfit) => {
+      for (const condition of unless) f.brIf(unfit, condition);
+      const value = fast();
+      const out = f.local(value.type);
+      out.set(value);
+      set = (v) => out.set(v);
+      get = () => out.get() as unknown as E;
+      f.br(done);
+    });
+    set(slow());
+  });
+  return get();
+}
+
+/** A runtime function of cpu/float that leaves its result in `floatVector`. */
+export function slowVector(m: Context, name: string, ...operands: (Vec | I32 | I64)[]): Vec {
+  m.runtimeMayFault(name, ...operands);
+  return m.get("floatVector", "v128");
+}
+/** The same with an integer result. */
+export function slowInteger(m: Context, name: string, ...operands: (Vec | I32 | I64)[]): I64 {
+  m.runtimeMayFault(name, ...operands);
+  return m.get("floatMantissa", "i64");
+}
+
+export const lane = (p: Precision, v: Vec): Bits => (p === SINGLE ? v.lane("i32x4", 0) : v.lane("i64x2", 0));
+export const realLane = (p: Precision, v: Vec): Real => (p === SINGLE ? v.lane("f32x4", 0) : v.lane("f64x2", 0));
+export const asReal = (p: Precision, bits: Bits): Real =>
+  op(p === SINGLE ? "f32.reinterpret_i32" : "f64.reinterpret_i64", bits) as Real;
+export const asBits = (real: Real): Bits =>
+  op(real.type === "f32" ? "i32.reinterpret_f32" : "i64.reinterpret_f64", real) as Bits;
+export const vector = (p: Precision, bits: Bits): Vec => op(`${p.int}.splat`, bits) as Vec;
+export const wide = (bits: Bits): I64 => (bits.type === "i32" ? bits.extendU() : (bits as I64));
+export const constant = (p: Precision, value: bigint): Bits => (p === SINGLE ? i32(value) : i64(value));
+export const splat = (p: Precision, value: bigint): Vec => {
+  const bytes = new Uint8Array(16);
+  for (let i = 0; i < 16; i++) bytes[i] = Number((value >> BigInt((i % (p.bits / 8)) * 8)) & 0xffn);
+  return v128(bytes);
+};
+/** A scalar operation named without its type. */
+export const real = (name: string, a: Real, ...rest: Real[]): Real => op(`${a.type}.${name}`, a, ...rest) as Real;
+
+/** Bits of a scalar source operand, and the low lane of a destination. */
+export const source = (o: Operand): Bits => o.read() as Bits;
+
+/** Not zero where one of the numbers is outside the middle of the range. */
+export function outside(p: Precision, ...numbers: Bits[]): I32 {
+  const differ = numbers.map((x) => (x as I64).xor((x as I64).shl(1)));
+  const all = differ.reduce((a, b) => a.and(b));
+  return all.and(1n << BigInt(p.bits - 2)).eqz();
+}
+
+/** The same for any lane of vectors. */
+export function outsideLanes(p: Precision, ...vectors: Vec[]): I32 {
+  const differ = vectors.map((x) => x.xor(x.op(`${p.int}.shl`, i32(1))));
+  const all = differ.reduce((a, b) => a.and(b));
+  return all
+    .op(`${p.int}.shl`, i32(1))
+    .test(`${p.int}.bitmask`)
+    .ne((1 << p.lanes) - 1);
+}
+
+/** Not zero where a lane of a or b is small and not zero, or one of the result is infinite or a NaN. */
+export function smallOrNotFinite(p: Precision, a: Vec, b: Vec, result: Vec): I32 {
+  const top = 1n << BigInt(p.bits - 1);
+  const flipped = (x: Vec) => x.op(`${p.int}.shl`, i32(1)).op(`${p.int}.add`, splat(p, top - 1n));
+  // Exponent field 01 0...: a quarter of the range of 2x.
+  const limit = splat(p, (top >> 1n) + top - 2n);
+  const large =
+    p === SINGLE
+      ? flipped(a).op("i32x4.min_s", flipped(b)).op("i32x4.gt_s", limit)
+      : flipped(a).op("i64x2.gt_s", limit).and(flipped(b).op("i64x2.gt_s", limit));
+  const infinity = splat(p, top - (1n << BigInt(p.fractionBits)));
+  const finite = result.op(`${p.float}.abs`).op(`${p.float}.lt`, infinity);
+  return large
+    .and(finite)
+    .test(`${p.int}.bitmask`)
+    .ne((1 << p.lanes) - 1);
+}
+
+/** Not zero where a number is a denormal: 2x - 1 is large for zero, and small for denormals alone. */
+export function denormal(p: Precision, x: Bits): I32 {
+  const limit = (1n << BigInt(p.fractionBits + 1)) - 1n;
+  return (x as I64).shl(1).sub(1).ltU(limit);
+}
+
+/** All ones in lanes that are neither denormals nor NaNs. */
+export function plainLanes(p: Precision, a: Vec): Vec {
+  const top = 1n << BigInt(p.bits - 1);
+  const limit = splat(p, (1n << BigInt(p.fractionBits + 1)) - 2n + top);
+  const flipped = a.op(`${p.int}.shl`, i32(1)).op(`${p.int}.add`, splat(p, top - 1n));
+  return flipped.op(`${p.int}.gt_s`, limit).and(a.op(`${p.float}.eq`, a));
+}
+export const notAll = (p: Precision, mask: Vec): I32 => mask.test(`${p.int}.bitmask`).ne((1 << p.lanes) - 1);
