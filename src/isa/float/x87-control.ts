@@ -9,6 +9,8 @@ const TS = 8;
 const VM = 1 << 17;
 const EXCEPTION_SUMMARY = 0x80;
 const ALL_MASKED = 0x3f;
+/** ST(0) to ST(7) behind the environment, ten bytes each. */
+const REGISTERS_BYTES = 80;
 
 /** Status word as memory and AX see it. */
 export const statusWord = (m: Context): I32 => m.f.let(m.get("fsw").or(m.get("ftop").shl(11)));
@@ -25,7 +27,13 @@ const linearPointer = (selector: I32, offset: I64): I32 => selector.shl(4).add(o
 /** Bytes of the environment at this operand size. */
 const environmentBytes = (m: Context) => (m.size === 16 ? 14 : 28);
 
-/** Stores the environment; the area was probed. */
+/** Faults before anything changes: by the segment limit at its last byte, by paging all over. */
+function checkWrite(m: Context, area: Operand, bytes: number): void {
+  area.linear(bytes - 1);
+  m.probeWrite(area.linear(), bytes);
+}
+
+/** Stores the environment; the area was checked. */
 function storeEnvironment(m: Context, area: Operand): void {
   const { f } = m;
   const real = realFormat(m);
@@ -81,8 +89,19 @@ function loadEnvironment(m: Context, area: Operand): () => void {
   };
 }
 
+/** Runs `body` with the number of each register and its distance from the first. */
+function forEachRegister(m: Context, body: (number: I32, distance: I64) => void): void {
+  const number = m.f.variable(i32(0));
+  m.f.loop((again) => {
+    const n = m.f.let(number.get());
+    body(n, m.f.let(n.mul(REGISTERS_BYTES / 8).extendU()));
+    number.set(n.add(1));
+    m.f.brIf(again, n.ltU(7));
+  });
+}
+
 const fnstenv = (m: Context, area: Operand) => {
-  m.probeWrite(area.linear(), environmentBytes(m));
+  checkWrite(m, area, environmentBytes(m));
   storeEnvironment(m, area);
   m.runtime("x87.setControl", m.get("fcw").or(ALL_MASKED));
 };
@@ -91,25 +110,27 @@ const fldenv = (m: Context, area: Operand) => loadEnvironment(m, area)();
 
 const fnsave = (m: Context, area: Operand) => {
   const start = environmentBytes(m);
-  m.probeWrite(area.linear(), start + 80);
+  checkWrite(m, area, start + REGISTERS_BYTES);
   storeEnvironment(m, area);
-  for (let i = 0; i < 8; i++) {
-    m.store(64, area.linear(start + 10 * i), m.runtimeFor("i64", "x87.mantissa", i32(i)));
-    m.store(16, area.linear(start + 10 * i + 8), m.runtimeFor("i32", "x87.exponent", i32(i)));
-  }
+  forEachRegister(m, (n, distance) => {
+    const at = distance.add(start);
+    m.store(64, area.linearAt(at), m.runtimeFor("i64", "x87.mantissa", n));
+    m.store(16, area.linearAt(at.add(8)), m.runtimeFor("i32", "x87.exponent", n));
+  });
   m.runtime("x87.init");
 };
 
 const frstor = (m: Context, area: Operand) => {
   const start = environmentBytes(m);
   const restore = loadEnvironment(m, area);
-  const registers = Array.from({ length: 8 }, (_, i) => ({
-    mantissa: m.load(64, area.linear(start + 10 * i)) as I64,
-    exponent: m.load(16, area.linear(start + 10 * i + 8)).wrap(),
-  }));
+  // That the last byte can be read too: the area lies in two pages at most.
+  m.load(8, area.linear(start + REGISTERS_BYTES - 1));
   restore();
-  registers.forEach((r, i) => {
-    m.runtime("x87.put", i32(i), r.mantissa, r.exponent);
+  forEachRegister(m, (n, distance) => {
+    const at = distance.add(start);
+    const mantissa = m.load(64, area.linearAt(at)) as I64;
+    const exponent = m.load(16, area.linearAt(at.add(8))).wrap();
+    m.runtime("x87.put", n, mantissa, exponent);
   });
 };
 
@@ -136,9 +157,9 @@ export const X87_CONTROL = [
   ...insn("FNCLEX", fnclex, "DB E2 | | fpu nowait"),
   ...insn("FNINIT", (m) => m.runtime("x87.init"), "DB E3 | | fpu nowait"),
   ...insn("FLDENV", fldenv, "D9 /4 | m | fpu size"),
-  ...insn("FNSTENV", fnstenv, "D9 /6 | m | fpu nowait size"),
+  ...insn("FNSTENV", fnstenv, "D9 /6 | w:m | fpu nowait size"),
   ...insn("FRSTOR", frstor, "DD /4 | m | fpu size"),
-  ...insn("FNSAVE", fnsave, "DD /6 | m | fpu nowait size"),
+  ...insn("FNSAVE", fnsave, "DD /6 | w:m | fpu nowait size"),
   // 8087 and 80287 control instructions that later processors take and ignore.
   ...insn("FNENI", () => {}, "DB E0 | | fpu nowait"),
   ...insn("FNDISI", () => {}, "DB E1 | | fpu nowait"),

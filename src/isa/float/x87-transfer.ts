@@ -47,8 +47,10 @@ const fbld = (m: Context, src: Operand) => {
 const store80 = (name: string) => (m: Context, dst: Operand) => {
   m.probeWrite(dst.linear(), bytes(dst));
   m.f.if(m.runtimeFor("i32", name), () => {
-    m.store(64, dst.linear(), m.get("scratch0", "i64"));
-    m.store(16, dst.linear(8), m.get("scratch1", "i64").wrap());
+    // Both at once: a store may need the scratch fields.
+    const [low, high] = [m.get("scratch0", "i64"), m.get("scratch1", "i64")];
+    m.store(64, dst.linear(), low);
+    m.store(16, dst.linear(8), high.wrap());
     m.runtime("x87.pop", i32(1));
   });
 };
