@@ -1,0 +1,27 @@
+/**
+ * System instructions too rare to be generated: TypeScript executes them (cpu/system), called by number through the
+ * import `system`. They take operands from the state's fields scratch0 to scratch2 and leave a result in scratch0.
+ */
+const NAMES = [
+  // Segment registers and descriptor tables (cpu/system/segments.ts).
+  "load_segment",
+  "lldt",
+  "ltr",
+  "lar",
+  "lsl",
+  "verr",
+  "verw",
+  // Far transfers (cpu/system/far.ts, returns.ts, interrupts.ts).
+  "far_jump",
+  "far_call",
+  "far_return",
+  "iret",
+  "software_interrupt",
+] as const;
+
+export type OperationName = (typeof NAMES)[number];
+
+export const OPERATION_NAMES: readonly OperationName[] = NAMES;
+
+/** The number generated code calls an operation by. */
+export const operation = (name: OperationName): number => NAMES.indexOf(name);
