@@ -20,7 +20,7 @@ const random = (m: Context, dst: Operand) => {
   m.flags.set(i32(CF));
 };
 
-const rdpid = (m: Context, dst: Operand) => dst.write(resize(bits(dst), m.get("tscAux")));
+const rdpid = (m: Context, dst: Operand) => dst.write(resize(bits(dst), m.get("tscAux", "i64")));
 
 /** #BR where the signed index is below the first or above the second bound. */
 const bound = (m: Context, index: Operand, pair: Operand) => {

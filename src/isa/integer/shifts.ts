@@ -61,22 +61,30 @@ const shift = (compute: Shift) => (m: Context, dst: Operand, src: Operand) => {
   m.f.if(by, () => m.flags.result(width, result, shifted.cf, shifted.of));
 };
 
-const rol = (m: Context, dst: Operand, src: Operand) => {
+/**
+ * ROL and ROR. Measured: a register rotated by an immediate other than one keeps OF; memory, and a count in CL, behave
+ * like the shifts.
+ */
+function rotateFlags(m: Context, by: I32, cf: I32, of: I32, keepsOf: boolean) {
+  m.f.if(by, () => m.flags.setCfOf(cf, keepsOf ? select(by.eq(1), of, m.f.let(m.flags.of())) : of));
+}
+
+const rol = (immediate: boolean) => (m: Context, dst: Operand, src: Operand) => {
   const width = bits(dst);
   const value = dst.read();
   const by = count(m, width, src);
   const result = m.f.let(rotateLeft(width, value, by));
   dst.write(result);
-  m.f.if(by, () => m.flags.setCfOf(bit(result, 0), leftOverflow(width, value)));
+  rotateFlags(m, by, bit(result, 0), leftOverflow(width, value), immediate && !dst.isMemory);
 };
 
-const ror = (m: Context, dst: Operand, src: Operand) => {
+const ror = (immediate: boolean) => (m: Context, dst: Operand, src: Operand) => {
   const width = bits(dst);
   const value = dst.read();
   const by = count(m, width, src);
   const result = m.f.let(rotateLeft(width, value, i32(0).sub(by)));
   dst.write(result);
-  m.f.if(by, () => m.flags.setCfOf(top(width, result), top(width, value).xor(bit(value, 0))));
+  rotateFlags(m, by, top(width, result), top(width, value).xor(bit(value, 0)), immediate && !dst.isMemory);
 };
 
 function rotateLeft(width: Bits, value: AnyInt, by: I32): AnyInt {
@@ -195,9 +203,11 @@ const shrd = (m: Context, dst: Operand, src: Operand, by: Operand) => {
 const surround = (value: AnyInt, filler: AnyInt) =>
   value.extendU().shl(32).or(filler.extendU().shl(16)).or(value.extendU());
 
+type Meaning = (m: Context, dst: Operand, src: Operand) => void;
+
 /** The group D0-D3, C0, C1: one digit per operation. */
-const group = (mnemonic: string, digit: number, meaning: (m: Context, dst: Operand, src: Operand) => void) =>
-  insn(
+const group = (mnemonic: string, digit: number, meaning: Meaning, byImmediate: Meaning = meaning) => [
+  ...insn(
     mnemonic,
     meaning,
     `
@@ -205,14 +215,14 @@ const group = (mnemonic: string, digit: number, meaning: (m: Context, dst: Opera
     D1 /${digit} | rw:rmv, one
     D2 /${digit} | rw:rm8, cl
     D3 /${digit} | rw:rmv, cl
-    C0 /${digit} | rw:rm8, imm8
-    C1 /${digit} | rw:rmv, imm8
     `,
-  );
+  ),
+  ...insn(mnemonic, byImmediate, `C0 /${digit} | rw:rm8, imm8\n C1 /${digit} | rw:rmv, imm8`),
+];
 
 export const SHIFTS = [
-  ...group("ROL", 0, rol),
-  ...group("ROR", 1, ror),
+  ...group("ROL", 0, rol(false), rol(true)),
+  ...group("ROR", 1, ror(false), ror(true)),
   ...group("RCL", 2, rcl),
   ...group("RCR", 3, rcr),
   ...group("SHL", 4, shift(shl)),
