@@ -2,6 +2,8 @@
  * System instructions too rare to be generated: TypeScript executes them (cpu/system), called by number through the
  * import `system`. They take operands from the state's fields scratch0 to scratch2 and leave a result in scratch0.
  */
+import { type I32, i32 } from "../../wasm/index.ts";
+
 const NAMES = [
   // Segment registers and descriptor tables (cpu/system/segments.ts).
   "load_segment",
@@ -24,4 +26,4 @@ export type OperationName = (typeof NAMES)[number];
 export const OPERATION_NAMES: readonly OperationName[] = NAMES;
 
 /** The number generated code calls an operation by. */
-export const operation = (name: OperationName): number => NAMES.indexOf(name);
+export const operation = (name: OperationName): I32 => i32(NAMES.indexOf(name));
