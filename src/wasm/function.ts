@@ -202,6 +202,17 @@ export class FunctionBuilder implements Callable {
     return local.get();
   }
 
+  /** A call with several results, made here and now. */
+  callForAll(target: Callable, ...values: Expr[]): Expr[] {
+    const locals = target.results.map((type) => this.local(type));
+    this.#call(target, values);
+    for (const local of [...locals].reverse()) {
+      this.code.u8(0x21);
+      this.code.u32(local.index);
+    }
+    return locals.map((local) => local.get());
+  }
+
   /** Leaves this function into `target` (tail call). */
   returnCall(target: Callable, ...values: Expr[]): void {
     this.#arguments(target.params, values, target.name);
