@@ -8,6 +8,7 @@ import { add, divide, multiply, squareRoot } from "./arithmetic.ts";
 import { compare, ORDER } from "./convert.ts";
 import { BINARY32, BINARY64, type Format } from "./format.ts";
 import { roundPack } from "./round.ts";
+import { quick } from "./sse-quick.ts";
 import { instruction, type Lanes, laneBits, laneCount, laneFunction, withBits } from "./sse-unit.ts";
 import { type FloatUnit, is, KIND, type Unpacked } from "./unit.ts";
 import { unpack } from "./unpack.ts";
@@ -66,10 +67,16 @@ function arithmetic(name: string, lane: Lane): RuntimeFunction[] {
         env.set("floatVector", out.get());
       });
     return [
-      laneFunction(scalar, "i64 i64", "i64", (u, f) => {
-        const [a, b] = [f.param(0, "i64").get(), f.param(1, "i64").get()];
-        return lane(u, format, unpack(u, format, a), unpack(u, format, b), a, b);
-      }),
+      laneFunction(
+        scalar,
+        "i64 i64",
+        "i64",
+        (u, f) => {
+          const [a, b] = [f.param(0, "i64").get(), f.param(1, "i64").get()];
+          return lane(u, format, unpack(u, format, a), unpack(u, format, b), a, b);
+        },
+        (f, env) => quick(f, env, name, format, f.param(0, "i64").get(), f.param(1, "i64").get()),
+      ),
       whole("s", 1),
       whole("p", laneCount(shape)),
       // ADDSUBPS and PD: the even lanes subtract.

@@ -5,6 +5,7 @@ import { convert, roundToIntegral, toInteger } from "./convert.ts";
 import { BINARY32, BINARY64, CONTROL, FLAG, type Format } from "./format.ts";
 import { set } from "./nan.ts";
 import { roundPack } from "./round.ts";
+import { quickDemote } from "./sse-quick.ts";
 import { instruction, type Lanes, laneBits, laneCount, laneFunction, withBits } from "./sse-unit.ts";
 import { unrounded } from "./unit.ts";
 import { unpack, unpackInteger } from "./unpack.ts";
@@ -17,8 +18,14 @@ const ZERO = v128(new Uint8Array(16));
 const LANES: RuntimeFunction[] = [
   ...(["sd", "ds"] as const).map((pair) => {
     const [from, to] = [FORMATS[pair[0] as "s" | "d"], FORMATS[pair[1] as "s" | "d"]];
-    return laneFunction(`sse.lane.${pair[0]}.${pair[1]}`, "i64", "i64", (u, f) =>
-      roundPack(u, to, convert(u, unpack(u, from, f.param(0, "i64").get()))),
+    return laneFunction(
+      `sse.lane.${pair[0]}.${pair[1]}`,
+      "i64",
+      "i64",
+      (u, f) => roundPack(u, to, convert(u, unpack(u, from, f.param(0, "i64").get()))),
+      (f, env) => {
+        if (to === BINARY32) quickDemote(f, env, f.param(0, "i64").get());
+      },
     );
   }),
   ...(["s", "d"] as const).flatMap((to) =>

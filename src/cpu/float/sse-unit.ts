@@ -14,14 +14,16 @@ const CR4_OSXMMEXCPT = 1 << 10;
 const ALL_FLAGS = 0x3f;
 const BEFORE = FLAG.IE | FLAG.DE | FLAG.ZE;
 
-/** A function on one lane: integers in, the lane's bits out. Flags are OR-ed into `floatFlags`. */
+/** A function on one lane: integers in, the lane's bits out. Flags are OR-ed into `floatFlags`. `early` may return by itself. */
 export function laneFunction(
   name: string,
   params: string,
   result: "i32" | "i64",
   build: (u: FloatUnit, f: FunctionBuilder) => I32 | I64,
+  early: (f: FunctionBuilder, env: RuntimeEnv) => void = () => undefined,
 ): RuntimeFunction {
   return runtime(name, params, result, (f, env) => {
+    early(f, env);
     const u: FloatUnit = { f, control: f.let(env.get("mxcsr")), flags: f.local("i32"), nan: "sse" };
     const value = f.let<I32 | I64>(build(u, f));
     env.set("floatFlags", env.get("floatFlags").or(u.flags.get()));

@@ -1,11 +1,12 @@
 /**
  * Fast and slow path of SSE floating point. The fast path is WebAssembly's own arithmetic, which rounds to nearest,
  * knows no flags and promises nothing about NaNs. It is exact to the bit and to the flag under two guards; whatever
- * fails one goes to a runtime function (cpu/float/sse-*.ts).
+ * fails one goes to a runtime function (cpu/float/sse-*.ts), where zeros and programs without PE still have a quick way.
  *
- * 1. MXCSR: all exceptions masked, round to nearest, DAZ and FTZ off, and PE set already. PE is sticky, and nearly
- *    every operation is inexact, so that it is set for the life of a program soon after its start: then it need
- *    not be known whether a result is exact. One load, one AND, one compare. The other flags may have any value.
+ * 1. MXCSR: round to nearest, and PE set already and masked. PE is sticky, and nearly every operation is inexact, so that it is
+ *    set for the life of a program soon after its start: then it need not be known whether a result is exact. One
+ *    load, one AND, one compare. The other flags and masks, DAZ and FTZ may have any value: what they are about does
+ *    not happen under the second guard.
  *
  * 2. Operands are in the middle of the range of exponents: the top two bits of the exponent field differ, 2^-63 to
  *    2^65 for binary32 and 2^-511 to 2^513 for binary64. x ^ (x << 1) has that at the bit under the sign, so one
@@ -40,13 +41,14 @@ export type Real = F32 | F64;
 
 const PE = 0x20;
 const PM = 0x1000;
+const RC = 0x6000;
 
 /** Not zero where MXCSR is other than the fast path wants. */
 export const unusual = (m: Context): I32 =>
   m
     .get("mxcsr")
-    .and(0xffe0)
-    .ne(0x1f80 | PE);
+    .and(RC | PM | PE)
+    .ne(PM | PE);
 /** Not zero where an inexact result would change something: PE not set yet, or unmasked. */
 export const precisionMatters = (m: Context): I32 =>
   m
