@@ -3,9 +3,9 @@
  * debugger and docs derive from this table. It lies at the start of the vCPU's area in linear memory, so that generated code
  * reaches a field with a constant address.
  */
-export type FieldType = "i32" | "i64" | "v256" | "x80" | "bytes64";
+export type FieldType = "i32" | "i64" | "v128" | "v256" | "x80" | "bytes64";
 
-const SIZE: Record<FieldType, number> = { i32: 4, i64: 8, v256: 32, x80: 16, bytes64: 64 };
+const SIZE: Record<FieldType, number> = { i32: 4, i64: 8, v128: 16, v256: 32, x80: 16, bytes64: 64 };
 
 /**
  * Part of the state: architectural fields are what a snapshot holds and lockstep compares; derived ones are
@@ -135,7 +135,7 @@ field(
 );
 field("floatMantissa", "i64", "64-bit result, or the mantissa of an 80-bit one", "engine");
 field("floatExponent", "i32", "sign and exponent of an 80-bit result, in 16 bits", "engine");
-field("floatVector", "v256", "128-bit result", "engine");
+field("floatVector", "v128", "128-bit result", "engine");
 
 export type FieldName = string;
 
