@@ -137,6 +137,17 @@ describe("8259A", () => {
     expect(ports.read(0x4d0, 2)).toBe(0xdef8);
   });
 
+  it("forgets a latched edge when the IRQ becomes level-triggered and its line is low", () => {
+    raise(5);
+    lower(5);
+    out(0x4d0, 0x20);
+    expect(output).toBe(false);
+    out(0x4d0, 0x00);
+    raise(5);
+    out(0x4d0, 0x20);
+    expect(pic.pending()).toBe(0x35);
+  });
+
   it("takes any unmasked level in special mask mode", () => {
     raise(1);
     pic.acknowledge();

@@ -218,7 +218,7 @@ export class Counter {
     const e = Math.max(this.#elapsed(tick), 0);
     const phase = e % s.count;
     s.switchLow = s.mode === 3 && phase < highHalf(s.count);
-    s.switchAt = tick - phase + (s.switchLow ? highHalf(s.count) : s.count);
+    s.switchAt = s.start + e - phase + (s.switchLow ? highHalf(s.count) : s.count);
   }
 
   /** Loads the count register on the next tick. */

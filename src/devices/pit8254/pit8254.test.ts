@@ -304,6 +304,19 @@ describe("8254 channel 0", () => {
     }
   });
 
+  it("rises where a count that follows mid-period in mode 3 says", () => {
+    program0(3, 2000);
+    out(0x40, 4000 & 0xff);
+    out(0x40, 4000 >> 8);
+    // The high half of the old count, then the low half of the new one.
+    expect(timers.next()).toBe(Math.ceil(((1 + 1000 + 2000) * 1e9) / HZ));
+    rises = [];
+    time = timers.next();
+    timers.run();
+    expect(rises).toHaveLength(1);
+    expect(timers.next()).toBe(Math.ceil(((1 + 1000 + 2000 + 4000) * 1e9) / HZ));
+  });
+
   it("does not lose an interrupt that was due when the guest reprograms the channel", () => {
     program0(4, 1000);
     rises = [];

@@ -190,6 +190,11 @@ describe("acceptance and priority (11.8)", () => {
     apic.acknowledge();
     write(EOI, 0);
     expect(ended).toEqual([0x61]);
+    fixed(0x61, false);
+    expect(read(TMR + 0x30)).toBe(0);
+    apic.acknowledge();
+    write(EOI, 0);
+    expect(ended).toEqual([0x61]);
   });
 
   it("nudges once per change, not per access", () => {
@@ -496,6 +501,24 @@ describe("timer (11.5.4)", () => {
     write(EOI, 0);
     apic.setTscDeadline(ns(9000));
     write(LVT_TIMER, 0x40);
+    advance(10_000);
+    expect(apic.pending()).toBe(-1);
+  });
+
+  it("is disarmed by entering and leaving TSC-deadline mode", () => {
+    write(DIVIDE, 0xb);
+    write(LVT_TIMER, 0x40);
+    write(INITIAL, 1000);
+    write(LVT_TIMER, 0x40040);
+    write(LVT_TIMER, 0x40);
+    expect(read(INITIAL)).toBe(0);
+    advance(2000);
+    expect(apic.pending()).toBe(-1);
+    write(LVT_TIMER, 0x40040);
+    apic.setTscDeadline(ns(9000));
+    write(LVT_TIMER, 0x40);
+    write(LVT_TIMER, 0x40040);
+    expect(apic.tscDeadline).toBe(0);
     advance(10_000);
     expect(apic.pending()).toBe(-1);
   });
