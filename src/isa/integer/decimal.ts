@@ -1,6 +1,6 @@
 /**
  * Decimal arithmetic (SDM vol. 1, 5.1.3; vol. 2 AAA, AAD, AAM, AAS, DAA, DAS). Not in 64-bit mode. Flags that the
- * architecture leaves undefined: OF is cleared, SF ZF PF follow AL, and AAM and AAD clear AF and CF.
+ * architecture leaves undefined are as measured on Intel processors: OF is cleared, SF ZF PF follow AL, AAM clears AF and CF.
  */
 import { i32, select } from "../../wasm/index.ts";
 import type { Context, I32, Operand } from "../context.ts";
@@ -26,11 +26,11 @@ const aam = (m: Context, base: Operand) => {
   m.flags.result(8, rest, none, none, none);
 };
 
+/** Intel processors set the flags of the addition. */
 const aad = (m: Context, base: Operand) => {
   const ax = m.reg(0, 16).wrap();
-  const al = m.f.let(ax.shrU(8).mul(base.read().wrap()).add(ax).and(0xff));
-  m.setReg(0, 16, al);
-  m.flags.result(8, al, none, none, none);
+  const tens = m.f.let(ax.shrU(8).mul(base.read().wrap()).and(0xff));
+  m.setReg(0, 16, m.flags.add(8, m.f.let(ax.and(0xff)), tens));
 };
 
 /** DAA and DAS: adjusts each digit of AL by 6 where it overflowed. */
