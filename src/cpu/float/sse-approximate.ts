@@ -49,8 +49,8 @@ const RSQRT = lane("rsqrt", (f, bits, magnitude) => {
   return f.let(assemble(i32(380).sub(magnitude.shrU(23)).shrU(1), f.let(significand)));
 });
 
-/** RCPPS and RSQRTPS, (source) → result, and the scalar forms on the low lane, (destination, source) → result. */
-const WHOLE = ["rcp", "rsqrt"].flatMap((name) => [
+/** On four lanes: (source) → result. */
+const WHOLE = ["rcp", "rsqrt"].map((name) =>
   runtime(`sse.${name}ps`, "v128", "v128", (f, env) => {
     const source = f.param(0, "v128").get();
     const out = f.variable(source);
@@ -59,6 +59,6 @@ const WHOLE = ["rcp", "rsqrt"].flatMap((name) => [
     }
     f.return(out.get());
   }),
-]);
+);
 
 export const SSE_APPROXIMATE = [RCP, RSQRT, ...WHOLE];

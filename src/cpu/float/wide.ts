@@ -1,5 +1,5 @@
 /** 128-bit integer steps: products, quotients and square roots of 64-bit mantissas. */
-import { type FunctionBuilder, type I64, i32, select } from "../../wasm/index.ts";
+import { type F64, type FunctionBuilder, f64, type I64, op } from "../../wasm/index.ts";
 
 const LOW_HALF = 0xffff_ffffn;
 
@@ -49,46 +49,62 @@ export function divideWide(f: FunctionBuilder, high: I64, low: I64, divisor: I64
 }
 
 /**
- * floor(sqrt(high:low)) for a number of at least 2^126, and whether there is a remainder (i64 0 or 1).
- * A bit at a time, 64 of them: square roots that need it are rare.
+ * floor(sqrt(high:low)) for a number of at least 2^126; whether the next bit of the root is 1, and whether the root goes on
+ * below its 64 bits (i64 0 or 1 each). A binary64 root has 53 bits right; one step of Newton's method brings the
+ * rest but for the last place, and the remainder tells about that.
  */
 export function squareRootWide(f: FunctionBuilder, high: I64, low: I64): { root: I64; half: I64; inexact: I64 } {
-  // Remainder of up to 66 bits: restHigh:rest. Two bits of the number come in at each step.
+  const real = (e: I64) => op("f64.convert_i64_u", e) as F64;
+  const estimate = f.let(
+    op(
+      "i64.trunc_sat_f64_u",
+      real(high)
+        .sqrt()
+        .mul(f64(2 ** 32)),
+    ) as I64,
+  );
   const root = f.local("i64");
-  const rest = f.local("i64");
   const restHigh = f.local("i64");
-  const numberHigh = f.variable(high);
-  const numberLow = f.variable(low);
-  const count = f.local("i32");
-  const half = f.local("i64");
-  f.loop((again) => {
-    restHigh.set(restHigh.get().shl(2).or(rest.get().shrU(62)));
-    rest.set(rest.get().shl(2).or(numberHigh.get().shrU(62)));
-    numberHigh.set(numberHigh.get().shl(2).or(numberLow.get().shrU(62)));
-    numberLow.set(numberLow.get().shl(2));
-    // Try 4 * root + 1.
-    const trial = f.let(root.get().shl(2).or(1));
-    const trialHigh = f.let(root.get().shrU(62));
-    const fits = f.let(
+  const restLow = f.local("i64");
+  /** rest = number - root^2. */
+  const remain = () => {
+    const square = multiplyWide(f, root.get(), root.get());
+    restLow.set(low.sub(square.low));
+    restHigh.set(high.sub(square.high).sub(low.ltU(square.low).extendU()));
+  };
+  root.set(estimate);
+  remain();
+  const distance = (op("f64.convert_i64_s", restHigh.get()) as F64).mul(f64(2 ** 64)).add(real(restLow.get()));
+  const correction = op("i64.trunc_sat_f64_s", distance.div(real(estimate)).mul(f64(0.5))) as I64;
+  root.set(estimate.add(correction));
+  // The estimate may be 2^64 rounded down, and its correction lead past the largest root.
+  remain();
+  f.while(
+    () => restHigh.get().ltS(0),
+    () => {
+      root.set(root.get().sub(1));
+      remain();
+    },
+  );
+  // Room for one more: the remainder is above twice the root.
+  f.while(
+    () =>
       restHigh
         .get()
-        .gtU(trialHigh)
-        .or(restHigh.get().eq(trialHigh).and(rest.get().geU(trial))),
-    );
-    f.if(fits, () => {
-      const borrow = f.let(rest.get().ltU(trial).extendU());
-      rest.set(rest.get().sub(trial));
-      restHigh.set(restHigh.get().sub(trialHigh).sub(borrow));
-    });
-    count.set(count.get().add(1));
-    // The 65th bit is the guard bit.
-    f.if(
-      count.get().eq(65),
-      () => half.set(fits.extendU()),
-      () => root.set(root.get().shl(1).or(fits.extendU())),
-    );
-    f.brIf(again, count.get().ltU(65));
-  });
-  const inexact = select(rest.get().or(restHigh.get()).eqz(), i32(0), i32(1)).extendU();
-  return { root: root.get(), half: half.get(), inexact: f.let(inexact) };
+        .gtU(root.get().shrU(63))
+        .or(
+          restHigh
+            .get()
+            .eq(root.get().shrU(63))
+            .and(restLow.get().gtU(root.get().shl(1))),
+        ),
+    () => {
+      root.set(root.get().add(1));
+      remain();
+    },
+  );
+  // (root + 1/2)^2 is root^2 + root + 1/4.
+  const half = restHigh.get().ne(0).or(restLow.get().gtU(root.get()));
+  const inexact = restHigh.get().or(restLow.get()).ne(0);
+  return { root: root.get(), half: f.let(half.extendU()), inexact: f.let(inexact.extendU()) };
 }

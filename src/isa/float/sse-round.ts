@@ -1,4 +1,4 @@
-/** ROUNDxx, DPPS and DPPD, RCP and RSQRT (SDM vol. 1, 5.5.1.2, 5.10.2, 5.10.4). */
+/** ROUNDxx, DPPS and DPPD (SDM vol. 1, 5.10.2, 5.10.4). */
 import { op, select, v128 } from "../../wasm/index.ts";
 import type { Context, I32, Meaning, Operand, Vec } from "../context.ts";
 import { insn, type Row } from "../row.ts";
@@ -96,17 +96,6 @@ const dot =
     );
   };
 
-const approximatePacked =
-  (name: string): Meaning =>
-  (m, dst, src) =>
-    dst!.writeVec(m.runtimeFor("v128", `sse.${name}ps`, src!.readVec()));
-const approximateScalar =
-  (name: string): Meaning =>
-  (m, dst, src) => {
-    const bits = m.runtimeFor("i32", `sse.lane.${name}`, src!.read() as I32);
-    dst!.writeVec(dst!.readVec().withLane("i32x4", 0, bits));
-  };
-
 export const SSE_ROUND: Row[] = [
   ...insn("ROUNDPS", round(SINGLE, false), "66 0F 3A 08 /r | w:xmm, xmmm128, imm8 | sse sse41"),
   ...insn("ROUNDPD", round(DOUBLE, false), "66 0F 3A 09 /r | w:xmm, xmmm128, imm8 | sse sse41"),
@@ -114,8 +103,4 @@ export const SSE_ROUND: Row[] = [
   ...insn("ROUNDSD", round(DOUBLE, true), "66 0F 3A 0B /r | rw:xmm, xmmm64, imm8 | sse sse41"),
   ...insn("DPPS", dot(SINGLE), "66 0F 3A 40 /r | rw:xmm, xmmm128, imm8 | sse sse41"),
   ...insn("DPPD", dot(DOUBLE), "66 0F 3A 41 /r | rw:xmm, xmmm128, imm8 | sse sse41"),
-  ...insn("RSQRTPS", approximatePacked("rsqrt"), "NP 0F 52 /r | w:xmm, xmmm128 | sse"),
-  ...insn("RSQRTSS", approximateScalar("rsqrt"), "F3 0F 52 /r | rw:xmm, xmmm32 | sse"),
-  ...insn("RCPPS", approximatePacked("rcp"), "NP 0F 53 /r | w:xmm, xmmm128 | sse"),
-  ...insn("RCPSS", approximateScalar("rcp"), "F3 0F 53 /r | rw:xmm, xmmm32 | sse"),
 ];

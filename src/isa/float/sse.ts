@@ -1,5 +1,6 @@
 /** All floating point instructions of SSE to SSE4.1. */
 import type { Row } from "../row.ts";
+import { SSE_APPROXIMATE } from "./sse-approximate.ts";
 import { SSE_ARITHMETIC } from "./sse-arithmetic.ts";
 import { SSE_COMPARE } from "./sse-compare.ts";
 import { SSE_CONTROL } from "./sse-control.ts";
@@ -11,5 +12,6 @@ export const SSE_FLOAT_ROWS: readonly Row[] = [
   ...SSE_COMPARE,
   ...SSE_CONVERT,
   ...SSE_ROUND,
+  ...SSE_APPROXIMATE,
   ...SSE_CONTROL,
 ];
