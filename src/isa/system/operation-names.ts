@@ -18,7 +18,24 @@ const NAMES = [
   "far_call",
   "far_return",
   "iret",
+  "int_n",
   "software_interrupt",
+  "icebp",
+  // Control and model-specific registers and the rest (cpu/system/control.ts, msr.ts).
+  "cpuid",
+  "rdmsr",
+  "wrmsr",
+  "read_control",
+  "write_control",
+  "read_debug",
+  "write_debug",
+  "lmsw",
+  "io_permission",
+  "rdpmc",
+  "invpcid",
+  "sysenter",
+  "sysexit",
+  "hypercall",
 ] as const;
 
 export type OperationName = (typeof NAMES)[number];
