@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+/** The `viv` command. */
+import { doctorCommand } from "./doctor.ts";
+import { EXIT, messageOf, statusOf } from "./exit-status.ts";
+import { buildCommand, listCommand, removeCommand } from "./images.ts";
+import { flushed } from "./output.ts";
+import { type Actions, runProgram } from "./program.ts";
+import { runCommand } from "./run-command.ts";
+import { runConsole } from "./run-console.ts";
+
+const actions: Actions = {
+  runCommand,
+  runConsole,
+  listImages: listCommand,
+  buildImage: buildCommand,
+  removeImages: removeCommand,
+  doctor: doctorCommand,
+};
+
+async function main(argv: readonly string[]): Promise<number> {
+  const ours = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
+  try {
+    return await runProgram(argv, actions, {
+      out: (text) => process.stdout.write(text),
+      err: (text) => process.stderr.write(text),
+    });
+  } catch (error) {
+    const verbose = ours.includes("-v") || ours.includes("--verbose");
+    const message = messageOf(error, verbose);
+    if (message !== undefined) process.stderr.write(`viv: ${message}\n`);
+    return statusOf(error, argv.length > ours.length ? EXIT.notRun : EXIT.failure);
+  }
+}
+
+// Whoever reads us may go away at any time; the commands that care have listeners of their own.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+const status = await main(process.argv.slice(2));
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(status);

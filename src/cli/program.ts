@@ -1,0 +1,119 @@
+/** The command line as commander sees it. The flags of a machine come from the configuration's table. */
+import { readFileSync } from "node:fs";
+import { Command, Option } from "commander";
+import { CONFIG_ROWS, describeRow, type MachineConfig } from "../vmm/index.ts";
+import type { Verbosity } from "./verbosity.ts";
+
+/** What each command does; `main.ts` brings the real ones, tests others. Each returns the exit status. */
+export interface Actions {
+  runCommand(config: MachineConfig, command: readonly string[], verbosity: Verbosity): Promise<number>;
+  runConsole(config: MachineConfig, verbosity: Verbosity): Promise<number>;
+  listImages(options: { json: boolean }): Promise<number>;
+  buildImage(options: { quiet: boolean; json: boolean }): Promise<number>;
+  removeImages(images: readonly string[]): Promise<number>;
+  doctor(options: { json: boolean }): Promise<number>;
+}
+
+interface Streams {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+const version = (): string => {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+};
+
+const EXAMPLES = `
+Examples:
+  viv run                                     a shell in the default guest
+  viv run -- uname -a                         one command in it; its exit status is ours
+  viv run --kernel bzImage --initrd root.gz --append console=ttyS0
+`;
+
+/** Commander writes suggestions on a line of their own; an error of ours is one line. */
+const oneLine = (text: string): string =>
+  `viv: ${text
+    .replace(/^error: /, "")
+    .trim()
+    .replaceAll("\n", " ")}\n`;
+
+/** Runs one command line (without node and the script) and returns the exit status. Throws CommanderError. */
+export async function runProgram(argv: readonly string[], actions: Actions, streams: Streams): Promise<number> {
+  // What follows -- is the guest's, whatever it looks like.
+  const split = argv.indexOf("--");
+  const ours = split < 0 ? argv : argv.slice(0, split);
+  const command = split < 0 ? undefined : argv.slice(split + 1);
+  let status: Promise<number> | undefined;
+
+  const program = new Command("viv")
+    .description("Runs x86-64 virtual machines")
+    .version(version(), "-V, --version")
+    .addHelpText("after", EXAMPLES)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => streams.out(text),
+      writeErr: (text) => streams.err(text),
+      outputError: (text, write) => write(oneLine(text)),
+    })
+    .action(() => program.help({ error: true }));
+
+  const run = program
+    .command("run")
+    .description("run a machine: a shell, a command, or a kernel of yours")
+    .usage("[options] [-- command...]")
+    .allowExcessArguments(false)
+    .option("-q, --quiet", "say nothing but errors")
+    .option("-v, --verbose", "show the guest's console too, and causes of errors");
+  for (const [, row] of CONFIG_ROWS) {
+    const flags = "short" in row && row.short !== undefined ? `${row.short}, ${row.flag}` : row.flag;
+    run.addOption(new Option(`${flags} <${row.value}>`, describeRow(row)));
+  }
+  run.action((flags: Record<string, unknown>) => {
+    const { quiet, verbose, ...rest } = flags;
+    const verbosity = { quiet: quiet === true, verbose: verbose === true };
+    // Commander names an option as its row is named: --on-reset is onReset.
+    const config = rest as MachineConfig;
+    if (command === undefined) status = actions.runConsole(config, verbosity);
+    else if (command.length > 0) status = actions.runCommand(config, command, verbosity);
+    else run.error("error: no command after --: name one, as in viv run -- uname -a");
+  });
+
+  const image = program.command("image").description("the default guest's images");
+  const json = ["--json", "as JSON"] as const;
+  image
+    .command("ls")
+    .description("list them")
+    .option(...json)
+    .action((flags: { json?: true }) => {
+      status = actions.listImages({ json: flags.json === true });
+    });
+  image
+    .command("build")
+    .description("build the default guest's from the newest packages")
+    .option("-q, --quiet", "say nothing but errors")
+    .option(...json)
+    .action((flags: { quiet?: true; json?: true }) => {
+      status = actions.buildImage({ quiet: flags.quiet === true, json: flags.json === true });
+    });
+  image
+    .command("rm")
+    .description("remove images")
+    .argument("<image...>", "name, or name@version")
+    .action((images: string[]) => {
+      status = actions.removeImages(images);
+    });
+
+  program
+    .command("doctor")
+    .description("what this host offers, and which accelerator runs guests on it")
+    .option(...json)
+    .action((flags: { json?: true }) => {
+      status = actions.doctor({ json: flags.json === true });
+    });
+
+  const [first] = ours;
+  if (command !== undefined && first !== "run") program.error("error: -- and a command go with viv run");
+  await program.parseAsync([...ours], { from: "user" });
+  return (await status) ?? 0;
+}

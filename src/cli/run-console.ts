@@ -1,0 +1,121 @@
+/** `viv run` without a command: the guest's console on this terminal, or on whatever our standard streams are. */
+import type { ReadStream } from "node:tty";
+import {
+  chooseAccelerator,
+  describeEnd,
+  type MachineConfig,
+  type MachineEnd,
+  Terminal,
+  Vm,
+} from "../sys/node/index.ts";
+import { EscapeKeys, KEY_HELP } from "./escape-keys.ts";
+import { EXIT } from "./exit-status.ts";
+import { watchSignals } from "./interruption.ts";
+import { writeTo } from "./output.ts";
+import { progressDisplay } from "./progress.ts";
+import type { Verbosity } from "./verbosity.ts";
+
+const END_OF_TRANSMISSION = Uint8Array.of(0x04);
+
+export async function runConsole(config: MachineConfig, verbosity: Verbosity): Promise<number> {
+  const { stdin, stdout, stderr } = process;
+  const say = (text: string): void => void (verbosity.quiet || stderr.write(`viv: ${text}\n`));
+  const ownKernel = config.kernel !== undefined;
+  const interactive = stdin.isTTY && stdout.isTTY;
+  const terminal = new Terminal(stdin as ReadStream, stdout);
+  const interruption = watchSignals();
+  const progress = progressDisplay(stderr);
+
+  try {
+    const starting = Vm.start({
+      ...config,
+      ...(ownKernel ? {} : { console: { ...terminal.size, ...termOf(process.env["TERM"]) } }),
+      ...(verbosity.quiet ? {} : { onProgress: progress.listener }),
+    });
+    await using vm = await Promise.race([starting, interruption.early]);
+    progress.end();
+    if (vm === undefined) return interruption.status;
+    const { title, reason } = await chooseAccelerator();
+    say(`${title} (${reason})${interactive ? "; Ctrl-A H for help" : ""}`);
+    let brokenPipe = false;
+    stdout.once("error", () => {
+      brokenPipe = true;
+      void vm.stop();
+    });
+    interruption.listen(() => void vm.stop());
+    vm.console.listen((data) => writeTo(stdout, data));
+    let shellStatus: number | undefined;
+    if (!ownKernel) void vm.consoleExit.then((status) => (shellStatus = status));
+
+    if (interactive) {
+      terminal.onResize(({ rows, columns }) => vm.resize(rows, columns));
+      terminal.enterRaw();
+    }
+    const left = { byKey: false };
+    void feed(vm, interactive ? new EscapeKeys() : undefined, {
+      // What comes from a file must not be there before the shell is: it would be swallowed.
+      after: interactive || ownKernel ? Promise.resolve() : vm.ready,
+      end: ownKernel ? undefined : END_OF_TRANSMISSION,
+      leave: () => {
+        left.byKey = true;
+        void vm.stop();
+      },
+      help: () => void stdout.write(["", ...KEY_HELP, ""].join("\r\n")),
+    }).catch(() => undefined);
+    const end = await vm.wait();
+    if (!brokenPipe) await vm.console.drained();
+    terminal.leaveRaw();
+    if (interactive) stdout.write("\n");
+    if (left.byKey) return EXIT.ok;
+    if (interruption.status !== 0) return interruption.status;
+    return statusOfEnd(end, shellStatus, say);
+  } finally {
+    terminal.leaveRaw();
+    progress.end();
+    interruption.end();
+  }
+}
+
+const termOf = (term: string | undefined): { term?: string } => (term === undefined ? {} : { term });
+
+function statusOfEnd(end: MachineEnd, shellStatus: number | undefined, say: (text: string) => void): number {
+  switch (end.reason) {
+    case "power-off":
+      return shellStatus ?? EXIT.ok;
+    case "exit":
+      return end.status & 0xff;
+    case "reset":
+    case "stopped":
+      return EXIT.ok;
+    case "triple-fault":
+      say(describeEnd(end));
+      return EXIT.failure;
+  }
+}
+
+interface Feeding {
+  readonly after: Promise<void>;
+  /** Sent when our input ends. */
+  readonly end: Uint8Array | undefined;
+  leave(): void;
+  help(): void;
+}
+
+/** Brings what is typed to the guest, at the guest's pace. */
+async function feed(vm: Vm, keys: EscapeKeys | undefined, feeding: Feeding): Promise<void> {
+  await feeding.after;
+  for await (const data of process.stdin as AsyncIterable<Uint8Array>) {
+    if (keys === undefined) {
+      await vm.console.write(data);
+      continue;
+    }
+    const { pass, commands } = keys.push(data);
+    // Not waited for: Ctrl-A X has to be heard when the guest takes nothing any more.
+    void vm.console.write(pass);
+    for (const command of commands) {
+      if (command === "leave") feeding.leave();
+      else feeding.help();
+    }
+  }
+  if (feeding.end !== undefined) await vm.console.write(feeding.end);
+}

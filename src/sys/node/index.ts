@@ -1,0 +1,24 @@
+export { VivError } from "../../base/index.ts";
+export type {
+  Argument,
+  ConsoleRequest,
+  ExecOptions,
+  ExecResult,
+  Input,
+  OutputListener,
+  Progress,
+  ProgressListener,
+} from "../../image/index.ts";
+export {
+  type Console,
+  type ConsoleListener,
+  describeEnd,
+  type MachineConfig,
+  type MachineEnd,
+} from "../../vmm/index.ts";
+export { type Accelerator, chooseAccelerator, kvmState } from "./accelerator.ts";
+export { cacheDirectory } from "./cache.ts";
+export { type WasmFeature, wasmFeatures } from "./features.ts";
+export { guestPorts } from "./guest.ts";
+export { Terminal, type WindowSize } from "./terminal.ts";
+export { Vm, type VmOptions } from "./vm.ts";

@@ -1,0 +1,21 @@
+/** What the host's thread and the machine's tell each other in messages: once at the start, and once at the end. */
+import type { CpuModel } from "../../cpu/index.ts";
+import type { BootSpec, MachineEnd } from "../../vmm/index.ts";
+
+export interface MachineStart {
+  /** A HostLink's buffer. */
+  readonly link: SharedArrayBuffer;
+  /** The shared WebAssembly.Memory that holds guest RAM. */
+  readonly memory: object;
+  readonly ramSize: number;
+  readonly cpu: CpuModel;
+  readonly boot: BootSpec;
+}
+
+export type MachineMessage =
+  /** The kernel is loaded; the guest runs. */
+  | { readonly kind: "started" }
+  | { readonly kind: "doorbell" }
+  | { readonly kind: "ended"; readonly end: MachineEnd }
+  /** A VivError, taken apart: an error's class does not survive the way between threads. */
+  | { readonly kind: "failed"; readonly code: string; readonly message: string };

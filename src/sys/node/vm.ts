@@ -1,0 +1,81 @@
+/** The library's front door on Node: starts a machine, from files or with the default guest. */
+import { randomFillSync } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { buildDefaultGuest, type ConsoleRequest, consoleParameters, type ProgressListener } from "../../image/index.ts";
+import {
+  type BootSpec,
+  type MachineConfig,
+  type ResolvedConfig,
+  resolveConfig,
+  VirtualMachine,
+} from "../../vmm/index.ts";
+import { readUserFile } from "./files.ts";
+import { guestPorts } from "./guest.ts";
+import { createGuestMemory, guestRam } from "./guest-memory.ts";
+import { startMachineThread } from "./machine-thread.ts";
+
+export interface VmOptions extends MachineConfig {
+  /** Gives the default guest a shell on its console, for a terminal of this size. */
+  readonly console?: ConsoleRequest | undefined;
+  /** Told how the default guest's building goes on, where it has to be built first. */
+  readonly onProgress?: ProgressListener | undefined;
+}
+
+/**
+ * A virtual machine on this host.
+ *
+ * ```ts
+ * await using vm = await Vm.start({ memory: "1G" });
+ * const { exitCode } = await vm.exec(["uname", "-a"], { onStdout: (data) => void process.stdout.write(data) });
+ * ```
+ */
+export class Vm extends VirtualMachine {
+  /**
+   * Starts a machine with a kernel of the caller's or, without one, the default guest, which is built at first use. Settles
+   * when the guest runs. Throws VivError: a file that is not there or no kernel, too little memory, and so on.
+   */
+  static async start(options: VmOptions = {}): Promise<Vm> {
+    const { console, onProgress, ...given } = options;
+    const config = resolveConfig(given);
+    const boot =
+      config.kernel === undefined
+        ? await defaultGuest(config, console, onProgress)
+        : await ownKernel(config, config.kernel);
+    const memory = createGuestMemory(config.memory);
+    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu: config.cpu, boot });
+    return new Vm({
+      thread,
+      agent: config.kernel === undefined,
+      ram: guestRam(memory, config.memory),
+      random: (into) => void randomFillSync(into),
+      delay: (milliseconds) => delay(milliseconds, undefined, { ref: false }),
+    });
+  }
+}
+
+const content = (file: string | Uint8Array, what: string): Promise<Uint8Array> | Uint8Array =>
+  typeof file === "string" ? readUserFile(file, what) : file;
+
+async function ownKernel(config: ResolvedConfig, kernel: string | Uint8Array): Promise<BootSpec> {
+  return {
+    kernel: await content(kernel, "kernel"),
+    initrd: config.initrd === undefined ? undefined : await content(config.initrd, "initrd"),
+    commandLine: config.append ?? "",
+    onReset: config.onReset,
+  };
+}
+
+async function defaultGuest(
+  config: ResolvedConfig,
+  console: ConsoleRequest | undefined,
+  progress: ProgressListener | undefined,
+): Promise<BootSpec> {
+  const guest = await buildDefaultGuest(guestPorts(), progress === undefined ? {} : { progress });
+  const words = [guest.kernelCommandLine, console && consoleParameters(console), config.append];
+  return {
+    kernel: guest.kernel,
+    initrd: guest.initrd,
+    commandLine: words.filter((word) => word !== undefined && word !== "").join(" "),
+    onReset: config.onReset,
+  };
+}
