@@ -42,6 +42,8 @@ field("flagMisc", "i32", "bit 3 AF, bit 0 flips SF, bit 1 flips PF");
 field("eflags", "i32", "EFLAGS without the arithmetic flags: TF IF DF IOPL NT RF VM AC VIF VIP ID and bit 1");
 
 for (const name of SEGMENT_NAMES) {
+  // The base first: eight bytes wide, it spaces the segments evenly.
+  field(`${name}.base`, "i64", "linear base");
   field(`${name}.selector`, "i32", "visible part");
   field(
     `${name}.attributes`,
@@ -49,7 +51,6 @@ for (const name of SEGMENT_NAMES) {
     "descriptor bits 40-55 (type S DPL P, AVL L DB G at 12-15); bit 16: unusable (null)",
   );
   field(`${name}.limit`, "i32", "in bytes, granularity applied");
-  field(`${name}.base`, "i64", "linear base");
 }
 field("gdtr.base", "i64", "");
 field("gdtr.limit", "i32", "");
@@ -103,6 +104,7 @@ field("ripPage", "i64", "linear address of the page whose records run", "engine"
 field("dataTlb", "i32", "address of the data TLB in use (by privilege)", "engine");
 field("codeTlb", "i32", "address of the code TLB in use", "engine");
 field("attention", "i32", "not 0: the run loop has something to do before the next instruction", "engine");
+field("pendingInterrupt", "i32", "1: an interrupt waits for EFLAGS.IF", "engine");
 field("faultVector", "i32", "pending exception of the current instruction", "engine");
 field("faultError", "i32", "its error code, or -1", "engine");
 field("faultAddress", "i64", "linear address for CR2", "engine");
@@ -119,12 +121,22 @@ field("bounceHost2", "i32", "host address of the part on the next page", "engine
 field("bounceSplit", "i32", "bytes on the first page", "engine");
 field("bounceLength", "i32", "bytes in all", "engine");
 field("walkPhysical", "i64", "guest physical address the last page walk found", "engine");
-field("walkFlags", "i32", "1 may be written without another walk, 2 global page", "engine");
-field("largeFirst", "i64", "lowest linear address translated by a page larger than 4 KiB since the last flush", "engine");
+field("walkFlags", "i32", "1 may be written without another walk, 2 global page, 4 user page", "engine");
+field(
+  "largeFirst",
+  "i64",
+  "lowest linear address translated by a page larger than 4 KiB since the last flush",
+  "engine",
+);
 field("largeLast", "i64", "highest one", "engine");
 field("ramLow", "i64", "bytes of RAM below the hole at 3 GiB", "engine");
 field("ramHigh", "i64", "bytes of RAM above 4 GiB", "engine");
-field("codeKey", "i32", "mode in which code is decoded: 0 real 16, 1 protected 16, 2 protected 32, 3 64-bit, 4 real 32", "derived");
+field(
+  "codeKey",
+  "i32",
+  "mode in which code is decoded: 0 real 16, 1 protected 16, 2 protected 32, 3 64-bit, 4 real 32",
+  "derived",
+);
 
 // Floating point runtime functions (cpu/float) work on these.
 field(

@@ -135,6 +135,8 @@ export interface Context {
   againIf(condition: I32): void;
   /** Leaves compiled code in front of the next instruction, so that the run loop looks at interrupts and mode. Ends the instruction. */
   leave(): void;
+  /** Goes on where the state field `rip` says, in the mode the state says. Ends the instruction. */
+  resume(): void;
   /** Leaves like `leave` if something waits for the run loop (interrupt after STI, I/O that raised one); else goes on. */
   checkpoint(): void;
 

@@ -10,6 +10,7 @@ import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtim
 import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
 import { IMPORTS } from "../runtime/imports.ts";
 import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
+import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
 import { FIELDS } from "../state.ts";
 import { type Addressing, Handler, type HandlerEnv, type Variant } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
@@ -91,6 +92,7 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
     ...PAGING_FUNCTIONS,
     ...ACCESS_FUNCTIONS,
     ...CONTROL_FUNCTIONS,
+    ...TRAP_FUNCTIONS,
     ...controlFunctions(handlerType),
     ...extra,
   ];
@@ -137,14 +139,18 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
 
 /** Runtime functions that TypeScript calls. */
 const EXPORTED = [
-  "enter",
-  "step_record",
+  "run",
+  "run_step",
   "fetch_following",
   "translate",
   "walk",
   "ram_host",
   "code_write",
   "protect_code",
+  "deliver64",
+  "get_eflags",
+  "set_eflags",
+  "update_privilege",
   "flush_tlb",
   "flush_tlb_non_global",
   "flush_code_tlb",

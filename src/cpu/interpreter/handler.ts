@@ -55,6 +55,7 @@ const NM_VECTOR = 7;
 const UD_VECTOR = 6;
 const GP_VECTOR = 13;
 const RSP = 4;
+const TRAP_FLAG = 0x100;
 
 export class Handler implements Context {
   readonly f: FunctionBuilder;
@@ -366,7 +367,14 @@ export class Handler implements Context {
 
   jumpRelative(condition?: I32, undo?: () => void): void {
     const take = () => {
-      // A target that cannot be reached faults here, not there; inside the same page (linked) that cannot be.
+      if (this.#in64 ? this.size === 64 : this.size === 32) {
+        const link = this.recordField("i32.load", RECORD.link);
+        this.f.if(link.nez().and(this.#budget().gtS(0)), () => {
+          this.#flushStack();
+          this.#dispatch(link);
+        });
+      }
+      // A target that cannot be reached faults here, not there; a linked one lies in the same page.
       if (undo || this.#sp) {
         let to = this.nextRip().add(this.recordField("i64.load", RECORD.immediate));
         if (this.size === 16) to = to.and(0xffff);
@@ -374,10 +382,6 @@ export class Handler implements Context {
         this.#checkTarget(this.f.let(to), undo);
       }
       this.#flushStack();
-      if (this.#in64 ? this.size === 64 : this.size === 32) {
-        const link = this.recordField("i32.load", RECORD.link);
-        this.f.if(link.nez().and(this.#budget().gtS(0)), () => this.#dispatch(link));
-      }
       this.f.returnCall(
         this.#env.fn(this.#in64 ? "branch64" : this.size === 16 ? "branch16" : "branch32"),
         this.#record(),
@@ -398,10 +402,23 @@ export class Handler implements Context {
   }
 
   again(): void {
+    this.againIf(i32(1));
+  }
+  againIf(condition: I32): void {
     this.#flushStack();
-    const stop = this.#budget().leS(0).or(this.get("attention").nez());
-    this.f.if(stop, () => this.#exit(EXIT.budget, this.rip()));
-    this.#dispatch(this.#record());
+    this.f.if(condition, () => {
+      const stop = this.#budget().leS(0).or(this.get("attention").nez());
+      this.f.if(stop, () => this.#exit(EXIT.budget, this.rip()));
+      this.#dispatch(this.#record());
+    });
+    this.#next();
+    this.#end();
+  }
+  resume(): void {
+    this.#flushStack();
+    const stop = this.get("pendingInterrupt").or(this.get("eflags").and(TRAP_FLAG));
+    this.f.if(stop, () => this.#exit(EXIT.leave, this.get("rip", "i64")));
+    this.f.returnCall(this.#env.fn("jump"), this.get("rip", "i64"), this.#budget().sub(1));
     this.#end();
   }
   leave(): void {

@@ -163,6 +163,23 @@ export function controlFunctions(type: IndirectType) {
     dispatch(f, at, i32(0));
   });
 
+  const linearRip = (f: FunctionBuilder, env: RuntimeEnv): I64 => {
+    const rip = env.get("rip", "i64");
+    return f.choose(
+      env.get("codeBits").eq(64),
+      () => rip,
+      () => f.let(rip.add(env.get("cs.base", "i64")).and(0xffff_ffff)),
+    );
+  };
+  /** Runs from where the state's `rip` says. */
+  const run = runtime("run", "i32", "i32", (f, env) => {
+    f.returnCall(env.fn("enter"), linearRip(f, env), f.param(0, "i32").get());
+  });
+  /** One instruction from there, at scratch records `at`. */
+  const runStep = runtime("run_step", "i32", "i32", (f, env) => {
+    f.returnCall(env.fn("step_record"), linearRip(f, env), f.param(0, "i32").get());
+  });
+
   const jump = runtime("jump", "i64 i32", "i32", (f, env) => {
     const target = f.let(f.param(0, "i64").get());
     const linear = f.choose(
@@ -240,6 +257,8 @@ export function controlFunctions(type: IndirectType) {
     lookup,
     enter,
     step,
+    run,
+    runStep,
     jump,
     branch("branch64", undefined, true),
     branch("branch32", 0xffff_ffff, true),

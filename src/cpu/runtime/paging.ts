@@ -5,7 +5,7 @@
  */
 import type { ExprOf, FunctionBuilder, I32, I64 } from "../../wasm/index.ts";
 import { i32, i64 } from "../../wasm/index.ts";
-import { NO_TAG, RAM_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_GLOBAL } from "../memory-map.ts";
+import { NO_TAG, RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_GLOBAL } from "../memory-map.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 
 /** What an access wants; the bits the page-fault error code shares keep their meaning, not their place. */
@@ -304,7 +304,7 @@ function finish(f: FunctionBuilder, env: RuntimeEnv, leaf: Leaf): void {
     .or(supervisor.and(leaf.cr0.and(CR0_WP).eqz()));
   const dirty = leaf.pte.and(PTE_D).nez();
   const global = leaf.pte.and(PTE_G).nez().and(leaf.cr4.and(CR4_PGE).nez());
-  env.set("walkFlags", writable.and(dirty).or(global.shl(1)));
+  env.set("walkFlags", writable.and(dirty).or(global.shl(1)).or(leaf.rights.and(PTE_U)));
   f.if(leaf.large, () => {
     f.if(leaf.linear.ltU(env.get("largeFirst", "i64")), () => env.set("largeFirst", leaf.linear));
     f.if(leaf.linear.gtU(env.get("largeLast", "i64")), () => env.set("largeLast", leaf.linear));
@@ -321,13 +321,22 @@ const translate = runtime("translate", "i64 i32", "i32", (f, env) => {
   f.if(f.callFor("i32", env.fn("walk"), linear, access), () => f.return(i32(0)));
   const host = f.callFor("i32", env.fn("ram_host"), env.get("walkPhysical", "i64"));
   f.if(host.eqz(), () => f.return(i32(1)));
-  f.if(access.and(ACCESS.fetch | ACCESS.implicit), () => f.return(host));
+  f.if(access.and(ACCESS.fetch), () => f.return(host));
+  // What the CPU does by itself may be remembered for supervisor pages only: SMAP treats it apart on user pages.
+  const implicit = f.let(access.and(ACCESS.implicit));
+  f.if(implicit.and(env.get("walkFlags").shl(1)), () => f.return(host));
   const low = f.let(linear.wrap());
   const entry = f.let(
     low
       .shrU(12 - Math.log2(TLB_ENTRY_SIZE))
       .and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE)
-      .add(env.get("dataTlb")),
+      .add(
+        f.choose(
+          implicit,
+          () => i32(TLB_BASE),
+          () => env.get("dataTlb"),
+        ),
+      ),
   );
   const page = f.let(linear.and(-4096));
   const flags = env.get("walkFlags");

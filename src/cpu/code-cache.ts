@@ -1,0 +1,267 @@
+/**
+ * Decoded code: one code page per page of RAM and decoding mode, filled a block at a time when execution reaches a byte that
+ * has no record yet. Space comes from one arena; when it is full everything is dropped and decoding starts over.
+ */
+import { BASE_RIP, Decoded, type DecodeMode, type Decoder, MAX_LENGTH, NO_REGISTER } from "../isa/decode.ts";
+import type { OperandSpec } from "../isa/row.ts";
+import type { Slots } from "./interpreter/build.ts";
+import type { Addressing } from "./interpreter/handler.ts";
+import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
+import { CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
+import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
+import type { Registers } from "./registers.ts";
+import { slotOf } from "./runtime/control.ts";
+import { offsetOf } from "./state.ts";
+
+const PAGE = 4096;
+/** Longest run of instructions decoded at once. */
+const BLOCK_LIMIT = 64;
+
+/** How the values of `codeKey` decode. */
+export const CODE_KEYS: readonly DecodeMode[] = [
+  { codeBits: 16, protectedMode: false },
+  { codeBits: 16, protectedMode: true },
+  { codeBits: 32, protectedMode: true },
+  { codeBits: 64, protectedMode: true },
+  { codeBits: 32, protectedMode: false },
+];
+
+/** What the cache needs of the generated code. */
+export interface CodeCacheExports {
+  fetch_following(): number;
+  protect_code(host: number): void;
+  flush_code_tlb(): void;
+}
+
+const ZERO = offsetOf("zero");
+const GPR = offsetOf("rax");
+const YMM = offsetOf("ymm0");
+const FPR = offsetOf("fpr0");
+
+export class CodeCache {
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #view: DataView;
+  readonly #registers: Registers;
+  readonly #decoder: Decoder;
+  readonly #slots: Slots;
+  readonly #exports: CodeCacheExports;
+  readonly #ramPages: number;
+  readonly #decoded = new Decoded();
+  readonly #joined = new Uint8Array(2 * MAX_LENGTH);
+  /** What an instruction across two pages was decoded from, by its first record. */
+  readonly #across = new Map<number, Uint8Array>();
+  #top = ARENA_BASE;
+
+  constructor(
+    memory: ArrayBufferLike,
+    ramSize: number,
+    decoder: Decoder,
+    slots: Slots,
+    registers: Registers,
+    exports: CodeCacheExports,
+  ) {
+    this.#bytes = new Uint8Array(memory);
+    this.#words = new Int32Array(memory);
+    this.#view = new DataView(memory);
+    this.#registers = registers;
+    this.#decoder = decoder;
+    this.#slots = slots;
+    this.#exports = exports;
+    this.#ramPages = Math.ceil(ramSize / PAGE);
+  }
+
+  /** Bytes of the arena in use. */
+  get used(): number {
+    return this.#top - ARENA_BASE;
+  }
+
+  /** A new, empty code page for a page of RAM. */
+  newPage(ramOffset: number, key: number): number {
+    if (this.#top + CODE_PAGE.size > ARENA_END) this.flush();
+    const page = this.#top;
+    this.#top += CODE_PAGE.size;
+    const index = (CODE_PAGE_INDEX >> 2) + ramOffset / PAGE;
+    this.#words[(page + CODE_PAGE.next) >> 2] = this.#words[index]!;
+    this.#words[(page + CODE_PAGE.ramOffset) >> 2] = ramOffset;
+    this.#words[(page + CODE_PAGE.mode) >> 2] = key;
+    this.#words[index] = page;
+    return page;
+  }
+
+  /** Drops all that is decoded. Records that are running stay readable until new ones take their place. */
+  flush(): void {
+    const index = CODE_PAGE_INDEX >> 2;
+    this.#words.fill(0, index, index + this.#ramPages);
+    this.#bytes.fill(0, ARENA_BASE, this.#top);
+    this.#top = ARENA_BASE;
+    this.#across.clear();
+    this.#registers.set("codeEpoch", this.#registers.get("codeEpoch") + 1);
+    this.#exports.flush_code_tlb();
+  }
+
+  /** Decodes the block at `offset` of a code page. Returns its first record. */
+  decode(page: number, offset: number): number {
+    const ramOffset = this.#words[(page + CODE_PAGE.ramOffset) >> 2]! >>> 0;
+    const key = this.#words[(page + CODE_PAGE.mode) >> 2]!;
+    if (this.#top + (BLOCK_LIMIT + 4) * RECORD_SIZE > ARENA_END) {
+      this.flush();
+      page = this.newPage(ramOffset, key);
+    }
+    const mode = CODE_KEYS[key]!;
+    const d = this.#decoded;
+    const map = (page + CODE_PAGE.map) >> 2;
+    const first = this.#top;
+    const code = RAM_BASE + ramOffset;
+    let at = offset;
+    let count = 0;
+    let falls = true;
+    while (count < BLOCK_LIMIT && at < PAGE && this.#words[map + at] === 0) {
+      const record = this.#take();
+      const outcome = this.#decoder.decode(this.#bytes, code + at, Math.min(MAX_LENGTH, PAGE - at), mode, d);
+      this.#words[map + at] = record;
+      const length = outcome === "ok" ? d.length : 1;
+      this.#cover(page, code, at, Math.min(PAGE, at + length));
+      if (outcome === "ok") {
+        this.#write(record, d, at, mode);
+        at += length;
+        count++;
+        if (d.row.attributes.has("end")) falls = false;
+      } else {
+        this.#special(
+          record,
+          outcome === "truncated" ? "across" : outcome === "undefined" ? "undefined" : "too_long",
+          at,
+        );
+        // Room for the instruction itself and for going on after it.
+        if (outcome === "truncated") {
+          this.#view.setUint32(record + RECORD.immediate, code, true);
+          this.#cover(page, code, at, PAGE);
+          this.#take();
+          this.#take();
+        }
+        falls = false;
+      }
+      if (!falls) break;
+    }
+    if (falls) this.#special(this.#take(), "go_on", at);
+    return first;
+  }
+
+  /** The record to run for an instruction across two pages; 0 with an exception pending. */
+  decodeAcross(record: number): number {
+    const following = this.#exports.fetch_following();
+    const at = this.#view.getUint16(record + RECORD.pageOffset, true);
+    const key = this.#registers.get("codeKey");
+    const mode = CODE_KEYS[key]!;
+    const here = PAGE - at;
+    if (following === 0) return 0;
+    const joined = this.#joined;
+    const start = this.#pageOf(record) + at;
+    joined.set(this.#bytes.subarray(start, start + here));
+    if (following === 1) joined.fill(0xff, here, MAX_LENGTH);
+    else joined.set(this.#bytes.subarray(following >>> 0, (following >>> 0) + MAX_LENGTH - here), here);
+    const real = record + RECORD_SIZE;
+    const known = this.#across.get(record);
+    if (known?.every((byte, i) => byte === joined[i])) return real;
+    const outcome = this.#decoder.decode(joined, 0, MAX_LENGTH, mode, this.#decoded);
+    if (outcome === "ok") {
+      this.#write(real, this.#decoded, at, mode);
+      this.#special(real + RECORD_SIZE, "go_on", at + this.#decoded.length);
+    } else this.#special(real, outcome === "undefined" ? "undefined" : "too_long", at);
+    this.#across.set(record, joined.slice(0, outcome === "ok" ? this.#decoded.length : MAX_LENGTH));
+    return real;
+  }
+
+  /** Host address of the page an "across" record belongs to; it keeps it in its immediate. */
+  #pageOf(record: number): number {
+    return this.#view.getUint32(record + RECORD.immediate, true);
+  }
+
+  #take(): number {
+    const record = this.#top;
+    this.#top += RECORD_SIZE;
+    return record;
+  }
+
+  #cover(page: number, code: number, from: number, to: number): void {
+    const low = (page + CODE_PAGE.coverage) >> 2;
+    if (this.#words[low] === 0 && this.#words[low + 1] === 0) this.#exports.protect_code(code);
+    for (let run = from >> 6; run <= (to - 1) >> 6; run++) this.#words[low + (run >> 5)]! |= 1 << (run & 31);
+  }
+
+  #special(record: number, name: "across" | "undefined" | "too_long" | "go_on", pageOffset: number): void {
+    this.#view.setInt32(record + RECORD.handler, slotOf(name), true);
+    this.#view.setUint16(record + RECORD.pageOffset, pageOffset, true);
+    this.#view.setUint8(record + RECORD.length, 0);
+  }
+
+  #write(record: number, d: Decoded, pageOffset: number, mode: DecodeMode): void {
+    const view = this.#view;
+    const { row } = d;
+    const mode64 = mode.codeBits === 64;
+    const addressing = addressingOf(d, mode64);
+    const { size, addressSize, rep } = d;
+    const slot = this.#slots.find(row, { size, addressSize, mode64, rep, addressing });
+    view.setInt32(record + RECORD.handler, slot, true);
+    view.setUint8(record + RECORD.length, d.length);
+    view.setUint16(record + RECORD.pageOffset, pageOffset, true);
+    view.setInt32(record + RECORD.displacement, 0, true);
+    view.setInt32(record + RECORD.immediate, d.immediateLow, true);
+    view.setInt32(record + RECORD.immediate + 4, d.immediateHigh, true);
+    view.setUint8(record + RECORD.segment, d.segment);
+    view.setUint8(record + RECORD.addressBytes, addressSize / 8);
+    let registers = 0;
+    let immediates = 0;
+    for (const spec of row.operands) {
+      if (d.isMemory && mayBeMemory(spec)) continue;
+      if (spec.kind === "imm" && immediates++ === 1) view.setInt32(record + RECORD.displacement, d.immediate2, true);
+      if (!REGISTER_KINDS.has(spec.kind)) continue;
+      view.setUint16(record + RECORD.register[registers++]!, registerField(spec, d), true);
+    }
+    if (addressing === "none") return;
+    const base = d.base === NO_REGISTER ? ZERO : d.base === BASE_RIP ? offsetOf("ripPage") : GPR + d.base * 8;
+    const displacement = d.base === BASE_RIP ? d.displacement + pageOffset + d.length : d.displacement;
+    view.setUint16(record + RECORD.base, base, true);
+    view.setUint16(record + RECORD.index, d.index === NO_REGISTER ? ZERO : GPR + d.index * 8, true);
+    view.setUint8(record + RECORD.scale, d.scale);
+    if (immediates < 2) view.setInt32(record + RECORD.displacement, displacement, true);
+    const flat = d.override < 4 ? ZERO : offsetOf(d.override === 4 ? "fs.base" : "gs.base");
+    view.setUint16(record + RECORD.segmentBase, flat, true);
+  }
+}
+
+function addressingOf(d: Decoded, mode64: boolean): Addressing {
+  if (!d.isMemory || !d.row.operands.some(mayBeMemory)) return "none";
+  if (!mode64 || d.addressSize !== 64) return "checked";
+  return d.index === NO_REGISTER && d.override < 4 ? "base" : "full";
+}
+
+/** What a register field of the record holds for an operand. */
+function registerField(spec: OperandSpec, d: Decoded): number {
+  const inReg = d.row.plusR ? d.opcodeReg : d.reg;
+  switch (spec.kind) {
+    case "sreg":
+    case "creg":
+    case "dreg":
+      return d.reg;
+    case "sti":
+      return d.modrm & 7;
+    case "mm":
+      return FPR + (d.reg & 7) * 16;
+    case "mmm":
+    case "mmrm":
+      return FPR + (d.rm & 7) * 16;
+    case "xmm":
+      return YMM + d.reg * 32;
+    case "xmmm":
+    case "xmmrm":
+      return YMM + d.rm * 32;
+    default: {
+      const number = spec.kind === "reg" ? inReg : spec.kind === "vvvv" ? d.vvvv : d.rm;
+      // Without REX, 8-bit registers 4-7 are AH, CH, DH, BH.
+      if (spec.width === 8 && d.rex === 0 && number >= 4) return GPR + (number - 4) * 8 + 1;
+      return GPR + number * 8;
+    }
+  }
+}

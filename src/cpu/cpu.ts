@@ -1,0 +1,482 @@
+/**
+ * One vCPU on the software accelerator: instantiates the interpreter, and does between runs of generated code what is not an
+ * instruction: delivers exceptions and interrupts, steps, halts, resets.
+ */
+import { Decoder } from "../isa/decode.ts";
+import { ROWS } from "../isa/rows.ts";
+import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
+import { type CpuModel, featuresOf } from "./cpuid.ts";
+import { MAX_PAGES } from "./interpreter/build.ts";
+import { CODE_PAGE_INDEX, RAM_BASE, STATE_BASE, STEP_BASE } from "./memory-map.ts";
+import type { CpuPorts, PortSize } from "./ports.ts";
+import { Registers } from "./registers.ts";
+import { EXIT } from "./runtime/exits.ts";
+import type { Imports } from "./runtime/imports.ts";
+import { ACCESS } from "./runtime/paging.ts";
+import { TRAP } from "./runtime/traps.ts";
+import { software } from "./software.ts";
+import { GPR_NAMES, SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
+import {
+  DF,
+  GuestFault,
+  PF,
+  type Privilege,
+  type SegmentCache,
+  type SystemMemory,
+  UD,
+  type Width,
+} from "./system/access.ts";
+import type { CpuContext } from "./system/context.ts";
+import { deliver } from "./system/interrupts.ts";
+import { CR0_PE, IF, TF, VM } from "./system/mode.ts";
+import { OPERATIONS } from "./system/operations.ts";
+
+interface Exports extends CodeCacheExports {
+  run(budget: number): number;
+  run_step(at: number): number;
+  translate(linear: bigint, access: number): number;
+  ram_host(physical: bigint): number;
+  code_write(host: number, length: number): void;
+  flush_tlb(): void;
+  flush_tlb_non_global(): void;
+  get_eflags(): number;
+  set_eflags(image: number): void;
+  update_privilege(): void;
+  deliver64(vector: number, error: number, kind: number): number;
+}
+
+export interface CpuOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Bytes of guest RAM, a multiple of 4096. */
+  readonly ramSize: number;
+  readonly model: CpuModel;
+  readonly ports: CpuPorts;
+  /** Number of the vCPU, and its initial APIC id. */
+  readonly id: number;
+}
+
+/** The state a boot protocol hands the CPU over in; what is not named is as after reset. */
+export interface CpuEntry {
+  readonly mode: "real16" | "flat32" | "long64";
+  readonly rip: number;
+  readonly rsp?: number;
+  readonly registers: { readonly [name: string]: number };
+  readonly gdt: { readonly base: number; readonly limit: number };
+  readonly selectors: { readonly [name: string]: number };
+  readonly pageTables?: number;
+}
+
+export type RunOutcome = "running" | "halted" | "shutdown";
+
+const PAGE = 65536;
+const LOW_RAM_END = 0xc000_0000;
+
+/** Pages of 64 KiB a machine's memory needs. Throws RangeError where guest RAM does not fit beside the engine's part. */
+export function memoryPages(ramSize: number): number {
+  const pages = Math.ceil((RAM_BASE + ramSize) / PAGE);
+  if (pages > MAX_PAGES) throw new RangeError(`guest RAM of ${ramSize} bytes does not fit in one WebAssembly memory`);
+  return pages;
+}
+
+/** What `activity` says. */
+const ACTIVITY = { running: 0, halted: 1, shutdown: 2 } as const;
+
+/** Exceptions that combine to #DF (SDM vol. 3A, table 6-5). */
+const CONTRIBUTORY = new Set([0, 10, 11, 12, 13]);
+const WITH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
+
+export class Cpu implements CpuContext {
+  readonly r: Registers;
+  readonly ports: CpuPorts;
+  readonly features: ReadonlySet<string>;
+  readonly brand: string;
+  readonly id: number;
+  readonly msrs = new Map<number, bigint>();
+  tscOffset = 0n;
+  /** All of guest RAM. */
+  readonly ram: Uint8Array;
+  readonly memory: SystemMemory;
+  readonly code: CodeCache;
+  readonly #x: Exports;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #ramSize: number;
+  readonly #attention: number;
+  readonly #words: Int32Array;
+  /** Instructions retired before the current slice. */
+  #retired = 0;
+
+  constructor(options: CpuOptions) {
+    const { memory, ramSize, model, ports } = options;
+    const engine = software();
+    this.ports = ports;
+    this.id = options.id;
+    this.features = featuresOf(model);
+    this.brand = `Vivarium ${model} software CPU`;
+    this.#ramSize = ramSize;
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#view = new DataView(memory.buffer);
+    this.#words = new Int32Array(memory.buffer);
+    this.ram = new Uint8Array(memory.buffer, RAM_BASE, ramSize);
+    this.r = new Registers(memory.buffer);
+    this.#attention = this.r.address("attention") >> 2;
+    const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.tableSize });
+    const instance = new WebAssembly.Instance(engine.compiled, {
+      env: { memory, table },
+      host: { ...this.#imports() },
+    });
+    this.#x = instance.exports as unknown as Exports;
+    const decoder = new Decoder(ROWS, this.features);
+    this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.slots, this.r, this.#x);
+    this.memory = { read: this.#read, write: this.#write, probeWrite: this.#probeWrite };
+    this.reset();
+  }
+
+  /** Instructions retired since the CPU was made. */
+  get instructions(): number {
+    return this.#retired;
+  }
+
+  /** Something became pending: generated code returns at its next jump. */
+  requestAttention(): void {
+    this.#words[this.#attention] = 1;
+  }
+
+  /** State after RESET# (SDM vol. 3A, table 9-1). RAM stays as it is. */
+  reset(): void {
+    const { r } = this;
+    this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
+    this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
+    this.msrs.clear();
+    this.tscOffset = 0n;
+    r.setNumber("ramLow", Math.min(this.#ramSize, LOW_RAM_END));
+    r.setNumber("ramHigh", Math.max(0, this.#ramSize - LOW_RAM_END));
+    r.set("faultVector", -1);
+    r.set("flagResult", 1);
+    r.set("eflags", 2);
+    r.setPair("rdx", 0x1_06a3, 0);
+    r.setPair("cr0", 0x6000_0010, 0);
+    r.setPair("dr6", 0xffff_0ff0, 0);
+    r.setPair("dr7", 0x400, 0);
+    r.setPair("xcr0", 1, 0);
+    r.set("fcw", 0x40);
+    r.set("fempty", 0);
+    r.set("mxcsr", 0x1f80);
+    SEGMENT_NAMES.forEach((_, i) => {
+      const attributes = i === 6 ? 0x82 : i === 7 ? 0x8b : 0x93;
+      this.setSegment(i, { selector: 0, attributes, limit: 0xffff, base: 0n });
+    });
+    this.setSegment(1, { selector: 0xf000, attributes: 0x9b, limit: 0xffff, base: 0xffff_0000n });
+    r.setPair("rip", 0xfff0, 0);
+    r.set("gdtr.limit", 0xffff);
+    r.set("idtr.limit", 0xffff);
+    this.code.flush();
+    this.#x.flush_tlb();
+    this.updateMode();
+  }
+
+  /** Puts a reset CPU into the state a boot protocol asks for. */
+  start(entry: CpuEntry): void {
+    const { r } = this;
+    for (const [name, value] of Object.entries(entry.registers)) {
+      if (GPR_NAMES.includes(name)) r.setNumber(name, value);
+    }
+    r.setPair("rdx", 0, 0);
+    r.setNumber("rip", entry.rip);
+    if (entry.rsp !== undefined) r.setNumber("rsp", entry.rsp);
+    const long = entry.mode === "long64";
+    if (entry.mode !== "real16") {
+      r.setNumber("gdtr.base", entry.gdt.base);
+      r.set("gdtr.limit", entry.gdt.limit);
+      r.set("idtr.limit", 0);
+      r.setPair("cr0", long ? 0x8000_0011 : 0x11, 0);
+      const limit = 0xffff_ffff;
+      SEGMENT_NAMES.forEach((name, i) => {
+        const selector = entry.selectors[name] ?? 0;
+        if (name === "tr") this.setSegment(i, { selector, attributes: 0x8b, limit: 0x67, base: 0n });
+        else if (name === "cs") this.setSegment(i, { selector, attributes: long ? 0xa09b : 0xc09b, limit, base: 0n });
+        else if (name !== "ldtr") this.setSegment(i, { selector, attributes: 0xc093, limit, base: 0n });
+      });
+    }
+    if (long) {
+      r.setPair("cr4", 0x20, 0);
+      r.setPair("efer", 0x500, 0);
+      r.setNumber("cr3", entry.pageTables ?? 0);
+    }
+    this.updateMode();
+  }
+
+  /**
+   * Executes up to about `budget` instructions. "halted": nothing to do until an interrupt; "shutdown": a triple fault.
+   * Returns early when requestAttention was called for something that is not the CPU's (stop requests, for one).
+   */
+  run(budget: number): RunOutcome {
+    const { r } = this;
+    let left = budget;
+    while (left > 0) {
+      this.#words[this.#attention] = 0;
+      const activity = r.get("activity");
+      if (activity === ACTIVITY.shutdown) return "shutdown";
+      const oneOnly = r.get("shadow") !== 0;
+      if (!oneOnly) this.#takeEvents();
+      if (r.get("activity") === ACTIVITY.halted) return "halted";
+      const stepping = (r.get("eflags") & TF) !== 0;
+      r.set("shadow", 0);
+      let code: number;
+      if (oneOnly || stepping) {
+        code = this.#x.run_step(STEP_BASE);
+        if (code !== EXIT.fault) this.#retired++;
+        left--;
+        if (stepping && code !== EXIT.fault) this.#singleStep();
+      } else {
+        code = this.#x.run(left);
+        const now = r.get("budget") | 0;
+        this.#retired += left - now;
+        left = now;
+      }
+      if (code === EXIT.fault) this.#faulted();
+    }
+    return r.get("activity") === ACTIVITY.shutdown ? "shutdown" : "running";
+  }
+
+  // ---- events
+
+  #takeEvents(): void {
+    const { r } = this;
+    const { apic } = this.ports;
+    if (r.get("nmiBlocked") === 0 && apic.takeNmi()) {
+      r.set("activity", ACTIVITY.running);
+      r.set("nmiBlocked", 1);
+      this.#event(2, -1, TRAP.external);
+      return;
+    }
+    const vector = apic.pending();
+    if (vector < 0) {
+      r.set("pendingInterrupt", 0);
+      return;
+    }
+    if ((r.get("eflags") & IF) === 0) {
+      r.set("pendingInterrupt", 1);
+      return;
+    }
+    r.set("pendingInterrupt", 0);
+    r.set("activity", ACTIVITY.running);
+    this.#event(apic.acknowledge(), -1, TRAP.external);
+    // Another may wait behind it, for the handler's STI or IRET.
+    if (apic.pending() >= 0) r.set("pendingInterrupt", 1);
+  }
+
+  /** #DB after an instruction that began with TF set. */
+  #singleStep(): void {
+    const { r } = this;
+    r.setPair("dr6", r.get("dr6") | 0x4000, 0);
+    this.#event(1, -1, TRAP.trap);
+  }
+
+  #faulted(): void {
+    const { r } = this;
+    const vector = r.get("faultVector");
+    const error = r.get("faultError") | 0;
+    r.set("faultVector", -1);
+    this.#event(vector, error, TRAP.fault);
+  }
+
+  /** Delivers an exception or interrupt; what goes wrong on the way becomes #DF, and then a shutdown. */
+  #event(vector: number, error: number, kind: number): void {
+    const { r } = this;
+    let current = vector;
+    let code = WITH_ERROR_CODE.has(vector) && kind === TRAP.fault ? error : -1;
+    let how = kind;
+    for (;;) {
+      if (current === PF && how === TRAP.fault) r.setBig("cr2", r.getBig("faultAddress"));
+      if (this.#x.deliver64(current, code, how) === 0) return;
+      r.set("faultVector", -1);
+      try {
+        deliver(this, {
+          vector: current,
+          errorCode: code,
+          kind: how === TRAP.external ? "external" : "exception",
+          nextRip: r.getBig("rip"),
+          resumeFlag: how === TRAP.fault,
+        });
+        return;
+      } catch (fault) {
+        if (!(fault instanceof GuestFault)) throw fault;
+        r.set("faultVector", -1);
+        const second = fault.vector;
+        if (current === DF) {
+          r.set("activity", ACTIVITY.shutdown);
+          return;
+        }
+        const wasException = how !== TRAP.external;
+        const double =
+          wasException &&
+          ((CONTRIBUTORY.has(current) && CONTRIBUTORY.has(second)) ||
+            (current === PF && (CONTRIBUTORY.has(second) || second === PF)));
+        current = double ? DF : second;
+        code = double ? 0 : WITH_ERROR_CODE.has(second) ? fault.errorCode : -1;
+        how = TRAP.fault;
+      }
+    }
+  }
+
+  // ---- SystemContext
+
+  getSegment(number: number): SegmentCache {
+    const name = SEGMENT_NAMES[number]!;
+    const { r } = this;
+    return {
+      selector: r.get(`${name}.selector`),
+      attributes: r.get(`${name}.attributes`),
+      limit: r.get(`${name}.limit`),
+      base: r.getBig(`${name}.base`),
+    };
+  }
+  setSegment(number: number, cache: SegmentCache): void {
+    const name = SEGMENT_NAMES[number]!;
+    const { r } = this;
+    r.set(`${name}.selector`, cache.selector);
+    r.set(`${name}.attributes`, cache.attributes);
+    r.set(`${name}.limit`, cache.limit);
+    r.setBig(`${name}.base`, cache.base);
+  }
+  getEflags(): number {
+    return this.#x.get_eflags() >>> 0;
+  }
+  setEflags(value: number): void {
+    this.#x.set_eflags(value);
+  }
+  setCpl(cpl: number): void {
+    this.r.set("cpl", cpl);
+  }
+  flushTlb(global: boolean): void {
+    if (global) this.#x.flush_tlb();
+    else this.#x.flush_tlb_non_global();
+  }
+  updateMode(): void {
+    const { r } = this;
+    const cr0 = r.get("cr0");
+    const attributes = r.get("cs.attributes");
+    const long = (r.get("efer") & 0x400) !== 0 && (attributes & 0x2000) !== 0;
+    const bits = long ? 64 : (attributes & 0x4000) !== 0 ? 32 : 16;
+    const isProtected = (cr0 & CR0_PE) !== 0 && (r.get("eflags") & VM) === 0;
+    const key = bits === 64 ? 3 : bits === 32 ? (isProtected ? 2 : 4) : isProtected ? 1 : 0;
+    if (r.get("codeKey") !== key) this.#x.flush_code_tlb();
+    r.set("codeKey", key);
+    r.set("codeBits", bits);
+    if (long) r.setPair("stackMask", -1, -1);
+    else r.setPair("stackMask", (r.get("ss.attributes") & 0x4000) !== 0 ? 0xffff_ffff : 0xffff, 0);
+    const trap = (cr0 & 0xc) !== 0 ? 1 : 0;
+    r.set("x87Trap", trap);
+    r.set("sseTrap", trap | ((r.get("cr4") & 0x200) === 0 ? 1 : 0));
+    this.#x.update_privilege();
+  }
+  writePhysical(gpa: bigint, bytes: Uint8Array): boolean {
+    for (let i = 0; i < bytes.length; i++) {
+      const host = this.#x.ram_host(gpa + BigInt(i)) >>> 0;
+      if (host === 0) return false;
+      this.#bytes[host] = bytes[i]!;
+      this.#x.code_write(host, 1);
+    }
+    return true;
+  }
+
+  // ---- guest memory by linear address
+
+  #access(privilege: Privilege, write: boolean): number {
+    const who = privilege === "system" ? ACCESS.implicit : this.r.get("cpl") === 3 ? ACCESS.user : 0;
+    return who | (write ? ACCESS.write : 0);
+  }
+  /** Host address of a byte; 1 where no RAM is. */
+  #host(linear: bigint, access: number): number {
+    const host = this.#x.translate(linear, access) >>> 0;
+    if (host !== 0) return host;
+    const { r } = this;
+    const fault = new GuestFault(r.get("faultVector"), r.get("faultError") | 0);
+    r.set("faultVector", -1);
+    throw fault;
+  }
+  #wrap(linear: bigint): bigint {
+    return BigInt.asUintN((this.r.get("efer") & 0x400) !== 0 ? 64 : 32, linear);
+  }
+  readonly #read = (linear: bigint, width: Width, privilege: Privilege): bigint => {
+    const access = this.#access(privilege, false);
+    const at = this.#wrap(linear);
+    if ((Number(at & 0xfffn) & 4095) + width <= 4096) {
+      const host = this.#host(at, access);
+      if (host === 1) return BigInt.asUintN(width * 8, -1n);
+      if (width === 8) return this.#view.getBigUint64(host, true);
+      if (width === 4) return BigInt(this.#view.getUint32(host, true));
+      return BigInt(width === 2 ? this.#view.getUint16(host, true) : this.#view.getUint8(host));
+    }
+    let value = 0n;
+    for (let i = 0; i < width; i++) {
+      const host = this.#host(this.#wrap(linear + BigInt(i)), access);
+      value |= BigInt(host === 1 ? 0xff : this.#bytes[host]!) << BigInt(8 * i);
+    }
+    return value;
+  };
+  readonly #write = (linear: bigint, width: Width, value: bigint, privilege: Privilege): void => {
+    const access = this.#access(privilege, true);
+    this.#probeWrite(linear, width, privilege);
+    for (let i = 0; i < width; i++) {
+      const host = this.#host(this.#wrap(linear + BigInt(i)), access);
+      if (host === 1) continue;
+      this.#bytes[host] = Number((value >> BigInt(8 * i)) & 0xffn);
+      this.#x.code_write(host, 1);
+    }
+  };
+  readonly #probeWrite = (linear: bigint, length: number, privilege: Privilege): void => {
+    const access = this.#access(privilege, true);
+    for (let i = 0; i < length; i += 4096) this.#host(this.#wrap(linear + BigInt(i)), access);
+    this.#host(this.#wrap(linear + BigInt(length - 1)), access);
+  };
+
+  // ---- what generated code calls
+
+  #imports(): Imports {
+    const { ports } = this;
+    return {
+      mmio_read: (gpa, size) => ports.mmioRead(gpa!, size as PortSize),
+      mmio_write: (gpa, size, value) => {
+        ports.mmioWrite(gpa!, size as PortSize, value! >>> 0);
+        return undefined;
+      },
+      port_read: (port, size) => ports.portRead(port!, size as PortSize),
+      port_write: (port, size, value) => {
+        ports.portWrite(port!, size as PortSize, value! >>> 0);
+        return undefined;
+      },
+      new_code_page: (ramOffset, key) => this.code.newPage(ramOffset! >>> 0, key!),
+      decode: (page, offset) => this.code.decode(page! >>> 0, offset!),
+      decode_across: (record) => this.code.decodeAcross(record! >>> 0),
+      read_tsc: () => {
+        const now = ports.tsc();
+        if (this.tscOffset === 0n) this.r.setNumber("scratch0", Math.floor(now));
+        else this.r.setBig("scratch0", BigInt(Math.floor(now)) + this.tscOffset);
+        return undefined;
+      },
+      read_random: () => {
+        const bytes = new Uint8Array(8);
+        ports.random(bytes);
+        this.#bytes.set(bytes, this.r.address("scratch0"));
+        return undefined;
+      },
+      system: (operation) => this.#system(operation!),
+    };
+  }
+
+  #system(number: number): number {
+    try {
+      const operation = OPERATIONS[number];
+      if (!operation) throw new GuestFault(UD);
+      operation(this);
+      return 0;
+    } catch (fault) {
+      if (!(fault instanceof GuestFault)) throw fault;
+      this.r.set("faultVector", fault.vector);
+      this.r.set("faultError", fault.errorCode);
+      return 1;
+    }
+  }
+}

@@ -1,0 +1,3 @@
+export { Cpu, type CpuEntry, type CpuOptions, memoryPages, type RunOutcome } from "./cpu.ts";
+export { CPU_MODELS, type CpuModel } from "./cpuid.ts";
+export type { ApicPort, CpuPorts, PortSize } from "./ports.ts";

@@ -1,0 +1,20 @@
+/** The whole instruction set: every family's rows in one table. */
+
+import { SAVE_ROWS } from "./float/save.ts";
+import { SSE_FLOAT_ROWS } from "./float/sse.ts";
+import { X87_ROWS } from "./float/x87.ts";
+import { INTEGER_ROWS } from "./integer/index.ts";
+import type { Row } from "./row.ts";
+import { IO } from "./system/io.ts";
+import { PRIVILEGED } from "./system/privileged.ts";
+import { VECTOR_ROWS } from "./vector/index.ts";
+
+export const ROWS: readonly Row[] = [
+  ...INTEGER_ROWS,
+  ...IO,
+  ...PRIVILEGED,
+  ...VECTOR_ROWS,
+  ...SSE_FLOAT_ROWS,
+  ...X87_ROWS,
+  ...SAVE_ROWS,
+];
