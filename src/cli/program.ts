@@ -55,8 +55,7 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
       writeOut: (text) => streams.out(text),
       writeErr: (text) => streams.err(text),
       outputError: (text, write) => write(oneLine(text)),
-    })
-    .action(() => program.help({ error: true }));
+    });
 
   const run = program
     .command("run")

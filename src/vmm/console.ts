@@ -73,6 +73,7 @@ export class Console implements AsyncIterable<Uint8Array> {
         if (ended && this.#line.drained) return;
         await new Promise<void>((resolve) => {
           wake = resolve;
+          if (ended) this.#waiting.push(resolve);
         });
       }
     } finally {
