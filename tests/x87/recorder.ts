@@ -1,15 +1,18 @@
 /** Records what x87 instructions do on the processor the tests run on, and compares states with the records. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { offsetOf } from "../../src/cpu/state.ts";
 import { EFLAGS, type Instruction, type Machine, MEMORY_BYTES, MEMORY_OPERAND } from "./machine.ts";
 
-/** Whether there is what recording needs. */
+/** Whether there is what recording needs: gcc, and a processor whose ways are followed where the manual leaves a choice. */
 export const canRecord =
-  process.platform === "linux" && process.arch === "x64" && spawnSync("gcc", ["--version"]).status === 0;
+  process.platform === "linux" &&
+  process.arch === "x64" &&
+  readFileSync("/proc/cpuinfo", "utf8").includes("GenuineIntel") &&
+  spawnSync("gcc", ["--version"]).status === 0;
 
 /** Length, EFLAGS, code; an FSAVE image of 32 bits (control, status, tags at 0, 4, 8; registers from 28); memory. */
 export const RECORD = 24 + 112 + MEMORY_BYTES;
@@ -46,7 +49,7 @@ export function random(seed: number): (below: number) => number {
 }
 
 export type Random = ReturnType<typeof random>;
-const bits64 = (r: Random): bigint =>
+export const bits64 = (r: Random): bigint =>
   (BigInt(r(0x1_0000) * 0x1_0000 + r(0x1_0000)) << 32n) | BigInt(r(0x1_0000) * 0x1_0000 + r(0x1_0000));
 
 export function mantissa(r: Random): bigint {
@@ -219,4 +222,43 @@ export function comparable(i: Instruction): (m: Uint8Array) => string {
     if (i.row.mnemonic !== "FNSTENV" && i.row.mnemonic !== "FNSAVE") return text(m.subarray(0, 128));
     return text(m.subarray(0, 12)) + text(m.subarray(28, 128));
   };
+}
+
+/** Overwrites a record's ST(st). */
+export function putSt(record: Uint8Array, st: number, [m, se]: [bigint, number]): void {
+  const view = new DataView(record.buffer, record.byteOffset, record.length);
+  view.setBigUint64(24 + 28 + 10 * st, m, true);
+  view.setUint16(24 + 28 + 10 * st + 8, se, true);
+}
+
+/** ST(st) of a record. */
+export function stOf(record: Uint8Array, st: number): [bigint, number] {
+  const view = new DataView(record.buffer, record.byteOffset, record.length);
+  return [view.getBigUint64(24 + 28 + 10 * st, true), view.getUint16(24 + 28 + 10 * st + 8, true)];
+}
+
+/**
+ * How far apart two shown states are: 0 if equal, 1 if only register values differ by one unit in the last place (and C1
+ * with them), else 2.
+ */
+export function distance(a: string, b: string): 0 | 1 | 2 {
+  if (a === b) return 0;
+  const [as, bs] = [a.split(" "), b.split(" ")];
+  for (let i = 0; i < as.length; i++) {
+    const [x, y] = [as[i]!, bs[i]!];
+    if (x === y) continue;
+    if (as[i - 1] === "sw") {
+      if ((Number.parseInt(x, 16) ^ Number.parseInt(y, 16)) !== 0x200) return 2;
+      continue;
+    }
+    const [p, q] = [ordinal(x), ordinal(y)];
+    if (p === undefined || q === undefined || p - q > 1n || q - p > 1n) return 2;
+  }
+  return 1;
+}
+
+/** Numbers of one sign in order: neighbours differ by 1. */
+function ordinal(shownRegister: string): bigint | undefined {
+  const match = /^\d:([0-9a-f]+)\.([0-9a-f]+)$/.exec(shownRegister);
+  return match ? (BigInt(`0x${match[1]}`) << 63n) + BigInt.asUintN(63, BigInt(`0x${match[2]}`)) : undefined;
 }

@@ -52,7 +52,7 @@ function fill(record: Uint8Array, r: ReturnType<typeof random>, wide: boolean): 
   return area;
 }
 
-describe.skipIf(!canRecord)("saving against this processor (needs gcc on x86-64 Linux)", () => {
+describe.skipIf(!canRecord)("saving against this processor (needs gcc on Linux on an Intel processor)", () => {
   let ours: Machine;
   let silicon: Recorder;
   beforeAll(() => {

@@ -3,11 +3,12 @@ import { type FunctionBuilder, type I32, type I64, i32, select } from "../../was
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { add, denormalOperand, divide, multiply, squareRoot } from "./arithmetic.ts";
 import { roundToIntegral } from "./convert.ts";
-import { BINARY32, BINARY64 } from "./format.ts";
-import { type RoundOptions, roundExtended } from "./round.ts";
-import type { FloatUnit, Unpacked, Unrounded } from "./unit.ts";
+import { BINARY32, BINARY64, FLAG } from "./format.ts";
+import { type Extended, type RoundOptions, roundExtended } from "./round.ts";
+import { type FloatUnit, raise, type Unpacked, type Unrounded } from "./unit.ts";
 import { unpack, unpackExtended, unpackInteger } from "./unpack.ts";
 import {
+  C1,
   DE,
   IE,
   isEmpty,
@@ -92,6 +93,17 @@ export function raised(u: FloatUnit, env: RuntimeEnv, empty: I32): I32 {
   return f.let(select(stopped, flags.and(BEFORE | SF), flags));
 }
 
+/**
+ * Rounds to the register format. A result that was called inexact beforehand, though it needs no rounding
+ * (transcendental functions of small arguments), underflows where it is a denormal.
+ */
+function packed(u: FloatUnit, result: Unrounded, options: RoundOptions): Extended {
+  const rounded = roundExtended(u, result, options);
+  const denormal = rounded.mantissa.ne(0).and(rounded.top.and(0x7fff).eqz());
+  u.f.if(denormal.and(u.flags.get().and(FLAG.PE).nez()), () => raise(u, FLAG.UE));
+  return rounded;
+}
+
 /** Rounds, signals, writes ST(dst) and pops; an empty operand gives the indefinite. */
 export function finish(
   u: FloatUnit,
@@ -104,12 +116,38 @@ export function finish(
   then?: () => void,
 ): void {
   const { f } = u;
-  const rounded = roundExtended(u, result, options);
+  const rounded = packed(u, result, options);
   const value = orIndefinite(f, empty, { m: rounded.mantissa, se: rounded.top });
   f.if(passes(f, env, raised(u, env, empty), BEFORE), () => {
     writeSt(f, env, dst, value);
     if (pops !== 0) pop(f, env, pops);
     then?.();
+  });
+}
+
+/**
+ * Rounds two results: the first replaces ST(0), the second is pushed. Where ST(0) is empty or ST(7) is not, both are
+ * the indefinite. C1 tells how the last was rounded where `lastCounts`, else the first.
+ */
+export function finishPushing(
+  u: FloatUnit,
+  env: RuntimeEnv,
+  first: Unrounded,
+  second: Unrounded,
+  empty: I32,
+  lastCounts = false,
+): void {
+  const { f } = u;
+  const full = f.let(isEmpty(f, env, 7).eqz());
+  const wrong = f.let(empty.or(full));
+  const below = packed(u, first, FULL);
+  if (lastCounts) u.flags.set(u.flags.get().and(~C1));
+  const above = packed(u, second, FULL);
+  const computed = select(full, i32(UNDERFLOW | C1), raised(u, env, i32(0)));
+  f.if(passes(f, env, select(empty, i32(UNDERFLOW), computed), BEFORE), () => {
+    writeSt(f, env, 0, orIndefinite(f, wrong, { m: below.mantissa, se: below.top }));
+    env.set("ftop", env.get("ftop").sub(1).and(7));
+    writeSt(f, env, 0, orIndefinite(f, wrong, { m: above.mantissa, se: above.top }));
   });
 }
 

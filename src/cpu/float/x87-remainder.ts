@@ -3,25 +3,9 @@ import { type I32, i32, i64, select } from "../../wasm/index.ts";
 import { denormalOperand, normalise } from "./arithmetic.ts";
 import { CONTROL, EXTENDED80, FLAG, maxExponent } from "./format.ts";
 import { invalid, pass, propagate, set } from "./nan.ts";
-import { roundExtended } from "./round.ts";
 import { type FloatUnit, is, KIND, masked, NAN, raise, unrounded } from "./unit.ts";
-import { BEFORE, FULL, finish, REBIAS, raised, register } from "./x87-arithmetic.ts";
-import {
-  C0,
-  C1,
-  C2,
-  C3,
-  CONDITIONS,
-  IE,
-  isEmpty,
-  orIndefinite,
-  passes,
-  SF,
-  UNDERFLOW,
-  unit,
-  writeSt,
-  x87,
-} from "./x87-registers.ts";
+import { FULL, finish, finishPushing, REBIAS, register } from "./x87-arithmetic.ts";
+import { C0, C1, C2, C3, CONDITIONS, IE, isEmpty, unit, x87 } from "./x87-registers.ts";
 
 const CANNOT = NAN | KIND.unsupported;
 
@@ -204,14 +188,6 @@ export const REMAINDER_FUNCTIONS = [
         });
       },
     );
-    const [empty, full] = [isEmpty(f, env, 0), f.let(isEmpty(f, env, 7).eqz())];
-    const wrong = f.let(empty.or(full));
-    const [first, second] = [roundExtended(u, exponent, FULL), roundExtended(u, significand, FULL)];
-    const flags = select(empty, i32(UNDERFLOW), select(full, i32(IE | SF | C1), raised(u, env, i32(0))));
-    f.if(passes(f, env, flags, BEFORE), () => {
-      writeSt(f, env, 0, orIndefinite(f, wrong, { m: first.mantissa, se: first.top }));
-      env.set("ftop", env.get("ftop").sub(1).and(7));
-      writeSt(f, env, 0, orIndefinite(f, wrong, { m: second.mantissa, se: second.top }));
-    });
+    finishPushing(u, env, exponent, significand, isEmpty(f, env, 0));
   }),
 ];

@@ -17,7 +17,7 @@ import { X87_ROWS } from "../../isa/float/x87.ts";
 const COUNT = Number(process.env["X87_COUNT"] ?? 150);
 const TRANSCENDENTAL = new Set("F2XM1 FYL2X FYL2XP1 FPTAN FPATAN FSIN FCOS FSINCOS".split(" "));
 
-describe.skipIf(!canRecord)("x87 against this processor (needs gcc on x86-64 Linux)", () => {
+describe.skipIf(!canRecord)("x87 against this processor (needs gcc on Linux on an Intel processor)", () => {
   const list = instructions(X87_ROWS);
   let ours: Machine;
   let silicon: Recorder;

@@ -1,4 +1,4 @@
-/** x87 arithmetic and comparisons (SDM vol. 1, 5.2.2 and 5.2.3). */
+/** x87 arithmetic, comparisons and transcendental functions (SDM vol. 1, 5.2.2 to 5.2.4). */
 import { type I64, i32, i64 } from "../../wasm/index.ts";
 import type { Context, Operand } from "../context.ts";
 import type { Row } from "../row.ts";
@@ -77,4 +77,12 @@ export const X87_ARITHMETIC = [
   ...x87("FCOMIP", compareFlags(0, 1), "DF F0+i | sti | cmov"),
   ...x87("FUCOMI", compareFlags(1, 0), "DB E8+i | sti | cmov"),
   ...x87("FUCOMIP", compareFlags(1, 1), "DF E8+i | sti | cmov"),
+  ...x87("F2XM1", plain("f2xm1"), "D9 F0"),
+  ...x87("FYL2X", plain("fyl2x"), "D9 F1"),
+  ...x87("FYL2XP1", plain("fyl2xp1"), "D9 F9"),
+  ...x87("FPTAN", plain("fptan"), "D9 F2"),
+  ...x87("FPATAN", plain("fpatan"), "D9 F3"),
+  ...x87("FSIN", plain("fsin"), "D9 FE"),
+  ...x87("FCOS", plain("fcos"), "D9 FF"),
+  ...x87("FSINCOS", plain("fsincos"), "D9 FB"),
 ];
