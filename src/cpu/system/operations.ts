@@ -3,10 +3,12 @@ import { OPERATION_NAMES, type OperationName } from "../../isa/system/operation-
 import type { CpuContext } from "./context.ts";
 import * as control from "./control.ts";
 import { rdmsr, wrmsr } from "./msr.ts";
+import { TRANSFER_OPERATIONS } from "./transfer-operations.ts";
 
 export type Operation = (c: CpuContext) => void;
 
 const BY_NAME: Partial<Record<OperationName, Operation>> = {
+  ...TRANSFER_OPERATIONS,
   cpuid: control.executeCpuid,
   rdmsr,
   wrmsr,
