@@ -30,6 +30,7 @@ import type { CpuContext } from "./system/context.ts";
 import { deliver } from "./system/interrupts.ts";
 import { CR0_PE, IF, TF, VM } from "./system/mode.ts";
 import { OPERATIONS } from "./system/operations.ts";
+import { TaskFault } from "./system/tasks.ts";
 
 interface Exports extends CodeCacheExports {
   run(budget: number): number;
@@ -103,6 +104,8 @@ export class Cpu implements CpuContext {
   readonly #ramSize: number;
   readonly #attention: number;
   readonly #words: Int32Array;
+  /** An exception of a task that an instruction has just switched to; delivered before anything else runs. */
+  #taskFault: TaskFault | undefined;
   /** Instructions retired before the current slice. */
   #retired = 0;
 
@@ -235,6 +238,12 @@ export class Cpu implements CpuContext {
         left = now;
       }
       if (code === EXIT.fault) this.#faulted();
+      if (this.#taskFault) {
+        const { vector, errorCode } = this.#taskFault;
+        this.#taskFault = undefined;
+        // The debug trap of a TSS is no fault.
+        this.#event(vector, errorCode, vector === 1 ? TRAP.trap : TRAP.fault);
+      }
     }
     return r.get("activity") === ACTIVITY.shutdown ? "shutdown" : "running";
   }
@@ -474,6 +483,12 @@ export class Cpu implements CpuContext {
       return 0;
     } catch (fault) {
       if (!(fault instanceof GuestFault)) throw fault;
+      if (fault instanceof TaskFault) {
+        // The instruction is done: generated code leaves where the new task begins.
+        this.#taskFault = fault;
+        this.requestAttention();
+        return 0;
+      }
       this.r.set("faultVector", fault.vector);
       this.r.set("faultError", fault.errorCode);
       return 1;
