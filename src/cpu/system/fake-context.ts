@@ -148,7 +148,7 @@ export class FakeContext implements SystemContext {
   faultOf(action: () => void, ...except: string[]): string {
     const image = () => {
       const tables = this.bytes.slice();
-      for (let at = GDT + 5; at < IDT; at += 8) tables[at]! & 0x10 && (tables[at] = tables[at]! | 1);
+      for (let at = GDT + 5; at < IDT; at += 8) if (tables[at]! & 0x10) tables[at]! |= 1;
       const registers = new Uint8Array(this.state.slice(0));
       for (const name of except) registers.fill(0, this.r.address(name), this.r.address(name) + 4);
       return `${tables.join()} ${registers.join()} ${this.getEflags()}`;
