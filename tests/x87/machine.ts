@@ -116,17 +116,20 @@ export interface Instruction {
   readonly name: string;
   readonly code: readonly number[];
   readonly number: number;
+  /** Operand size: 16 with a prefix. */
+  readonly size: 16 | 32;
 }
 
-export function instructions(rows: readonly Row[]): Instruction[] {
+export function instructions(rows: readonly Row[], size: 16 | 32 = 32): Instruction[] {
   const out: Instruction[] = [];
   for (const row of rows) {
     const registers = row.plusI ? [0, 1, 5] : [0];
     for (const number of registers) {
       const modrm =
         row.fixed !== undefined ? row.fixed + number : row.digit !== undefined ? (row.digit << 3) | 6 : undefined;
-      const code = modrm === undefined ? [row.opcode] : [row.opcode, modrm];
-      out.push({ row, name: `${row.mnemonic} ${row.encoding} ${number}`, code, number });
+      const prefix = size === 16 ? [0x66] : [];
+      const code = modrm === undefined ? [...prefix, row.opcode] : [...prefix, row.opcode, modrm];
+      out.push({ row, name: `${row.mnemonic} ${row.encoding} ${number} ${size}`, code, number, size });
     }
   }
   return out;
@@ -155,9 +158,9 @@ export function machine(list: readonly Instruction[]): Machine {
     r.build(f, env as unknown as RuntimeEnv);
     if (r.results.length > 0) f.unreachable();
   });
-  for (const { row, name, number } of list) {
+  for (const { row, name, number, size } of list) {
     const f = module.func(name, { params: [], results: [] });
-    const m = context(f, functions, 32);
+    const m = context(f, functions, size);
     row.meaning(m, ...row.operands.map((spec) => operand(m, spec, number)));
     module.export(name, f);
   }

@@ -220,7 +220,8 @@ export function fromState(m: Machine, memory: (m: Uint8Array) => string): string
 export function comparable(i: Instruction): (m: Uint8Array) => string {
   return (m) => {
     if (i.row.mnemonic !== "FNSTENV" && i.row.mnemonic !== "FNSAVE") return text(m.subarray(0, 128));
-    return text(m.subarray(0, 12)) + text(m.subarray(28, 128));
+    const [status, end] = i.size === 16 ? [6, 14] : [12, 28];
+    return text(m.subarray(0, status)) + text(m.subarray(end, 128));
   };
 }
 

@@ -95,4 +95,44 @@ describe("x87 in a guest", () => {
     expect(guest.cpu.r.getNumber("fdp")).toBe(OPERAND + 8);
     expect([guest.cpu.r.get("fcs"), guest.cpu.r.get("fds")]).toEqual([8, 16]);
   });
+
+  const SAVED = OPERAND + 0x1000;
+  /** An area that holds what a processor may load: distinct register bytes, a plain MXCSR. */
+  function fill(): void {
+    const { view } = guest;
+    for (let n = 0; n < 576; n++) view.setUint8(OPERAND + n, (n * 7) & 0xff);
+    view.setUint32(OPERAND, 0x0000_037f, true);
+    view.setUint32(OPERAND + 4, 0x0123_00ff, true);
+    view.setUint32(OPERAND + 24, 0x1fa0, true);
+    view.setUint32(OPERAND + 28, 0xffff, true);
+    for (let st = 0; st < 8; st++) view.setUint32(OPERAND + 32 + 16 * st + 10, 0, true);
+    for (let st = 0; st < 8; st++) view.setUint16(OPERAND + 32 + 16 * st + 14, 0, true);
+    for (let at = 512; at < 576; at += 8) view.setBigUint64(OPERAND + at, at === 512 ? 3n : 0n, true);
+    guest.cpu.ram.fill(0, SAVED, SAVED + 576);
+  }
+  const area = (at: number) => [...guest.cpu.ram.subarray(at, at + 416)];
+
+  it.each([
+    ["FXRSTOR64, FXSAVE64", [0x48, 0x0f, 0xae, 0x0e], [0x48, 0x0f, 0xae, 0x07]],
+    ["XRSTOR64, XSAVE64", [0x48, 0x0f, 0xae, 0x2e], [0x48, 0x0f, 0xae, 0x27]],
+    ["FXRSTOR64, XSAVEOPT64", [0x48, 0x0f, 0xae, 0x0e], [0x48, 0x0f, 0xae, 0x37]],
+  ])("%s brings all of x87 and SSE back", (_, restore, save) => {
+    fill();
+    const registers = { rax: 3, rsi: OPERAND, rdi: SAVED };
+    expect(guest.execute(code(...restore, ...save), 0x100000, registers)).toBe(-1);
+    expect(area(SAVED)).toEqual(area(OPERAND));
+  });
+
+  it("refuses areas that are not aligned", () => {
+    for (const [instruction, off] of [
+      [0x0f, 8],
+      [0x0e, 8],
+      [0x26, 16],
+      [0x2e, 32],
+    ] as const) {
+      fill();
+      const bytes = instruction === 0x0f ? [0x0f, 0xae, 0x06] : [0x0f, 0xae, instruction];
+      expect(guest.execute(code(...bytes), 0x100000, { rax: 3, rsi: OPERAND + off })).toBe(13);
+    }
+  });
 });

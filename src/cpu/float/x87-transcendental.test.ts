@@ -124,3 +124,42 @@ describe.skipIf(!canRecord)(
     });
   },
 );
+
+describe("transcendental functions by known values", () => {
+  const ours = machine(list);
+  const one: [bigint, number] = [1n << 63n, 0x3fff];
+  const times = ([m, se]: [bigint, number], power: number): [bigint, number] => [m, se + power];
+  /** ST(0) after an instruction on ST(0), ST(1). */
+  function result(mnemonic: string, ...st: [bigint, number][]): [bigint, number] {
+    ours.bytes.fill(0, 0, 0x1000);
+    ours.call("x87.init");
+    for (const value of [...st].reverse()) ours.call("x87.push", value[0], value[1], 0);
+    ours.run(find(mnemonic));
+    return [BigInt.asUintN(64, ours.call("x87.mantissa", 0) as bigint), ours.call("x87.exponent", 0) as number];
+  }
+
+  it("agrees with the constants of SDM vol. 1, 8.3.4, and with roots and polynomials", () => {
+    // log2 10, and pi as 4 arctan 1, 2 arctan infinity.
+    const ten: [bigint, number] = [0xan << 60n, 0x4002];
+    expect(result("FYL2X", ten, one)).toEqual([0xd49a_784b_cd1b_8afen, 0x4000]);
+    expect(times(result("FPATAN", one, one), 2)).toEqual([0xc90f_daa2_2168_c235n, 0x4000]);
+    expect(times(result("FPATAN", [0n, 0], one), 1)).toEqual([0xc90f_daa2_2168_c235n, 0x4000]);
+    // 2^(1/2) - 1, and 2^(1/4) - 1 by two square roots: floor(sqrt(2) 2^127), floor(2^(1/4) 2^127).
+    const half = times(one, -1);
+    const root = (n: bigint): bigint => {
+      let low = 0n;
+      for (let bit = 1n << 140n; bit > 0n; bit >>= 1n) if ((low + bit) ** 2n <= n) low += bit;
+      return low;
+    };
+    const square = root(2n << 254n);
+    const fourth = root(square << 127n);
+    const rounded = (x: bigint): [bigint, number] => {
+      const length = x.toString(2).length;
+      return [(x + (1n << BigInt(length - 65))) >> BigInt(length - 64), 0x3fff + length - 128];
+    };
+    expect(result("F2XM1", half)).toEqual(rounded(square - (1n << 127n)));
+    expect(result("F2XM1", times(half, -1))).toEqual(rounded(fourth - (1n << 127n)));
+    // sin of pi rounded up to 64 bits: a quarter of its last place more than the pi of 66 bits, 2^-64.
+    expect(result("FSIN", [0xc90f_daa2_2168_c235n, 0x4000])).toEqual([1n << 63n, 0xbfbf]);
+  });
+});
