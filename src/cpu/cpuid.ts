@@ -130,6 +130,9 @@ const KVM_BASE = 0x4000_0000;
 /** Clock source (old and new MSRs), no I/O delay, and clock readings that are stable across vCPUs. */
 const KVM_FEATURES = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 24);
 
+/** Leaves whose answer depends on ECX, among those that hold features; the others ignore it. */
+const INDEXED: ReadonlySet<number> = new Set([7, 0xd]);
+
 export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidResult {
   leaf >>>= 0;
   const r: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
@@ -141,7 +144,7 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
     leaf = HIGHEST;
   }
   for (const [name, [l, s, register, bit]] of Object.entries(FEATURES)) {
-    if (l === leaf && s === subleaf && input.features.has(name)) r[register] |= 1 << bit;
+    if (l === leaf && (s === subleaf || !INDEXED.has(leaf)) && input.features.has(name)) r[register] |= 1 << bit;
   }
   switch (leaf) {
     case 0:
