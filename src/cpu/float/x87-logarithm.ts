@@ -90,13 +90,11 @@ export const LOGARITHM_FUNCTIONS = [
     });
     // (m - 1) / (m + 1).
     const above = { high: f.let(distance), low: i64(0) };
-    const sum: Wide = {
+    const sum = {
       high: f.let(mantissa.shrU(1).add(select(halved, i64(LEADING), i64(LEADING >> 1n)))),
       low: f.let(mantissa.shl(63)),
-      exponent: f.let(i32(1).sub(halved)),
     };
-    // The unhalved sum has its leading one below bit 127 until it is normalised.
-    const denominator = normalise({ high: sum.high, low: sum.low }, f.let(i32(1).sub(halved)));
+    const denominator = normalise(sum, f.let(i32(1).sub(halved)));
     const z = divide(normalise(above, f.let(i32(0).sub(halved))), denominator);
     const part = logarithmOfRatio(f, env, z);
     f.if(whole.eqz(), () => f.return(part.high, part.low, part.exponent, halved));

@@ -233,7 +233,7 @@ export const TRIGONOMETRIC_FUNCTIONS = [
       high: f.let(value.high.shrU(5)),
       low: f.let(value.low.shrU(5).or(value.high.shl(59))),
     };
-    // The product's low half loses what it carries beyond 64 bits, under 2^-60 of the place above: add its carry.
+    // Times k; the low word in two parts, for what it carries.
     const lowHalf = f.let(thirtySecond.low.and(0xffff_ffff).mul(factor));
     const highHalf = f.let(thirtySecond.low.shrU(32).mul(factor).add(lowHalf.shrU(32)));
     const half = {
