@@ -71,9 +71,10 @@ export function* variantsOf(row: Row): Generator<Variant> {
       if (size === 64 && (never64 || mode64 === false)) continue;
       if (size === 32 && mode64 === true && attributes.has("f64")) continue;
       if (size === 16 && mode64 === true && attributes.has("f64")) continue;
-      for (const addressSize of attributes.has("asize") ? SIZES : ([64] as const)) {
-        if (addressSize === 64 && (never64 || mode64 === false)) continue;
-        if (addressSize === 16 && (only64 || mode64 === true)) continue;
+      const byAddress = attributes.has("asize");
+      for (const addressSize of byAddress ? SIZES : ([64] as const)) {
+        if (byAddress && addressSize === 64 && (never64 || mode64 === false)) continue;
+        if (byAddress && addressSize === 16 && (only64 || mode64 === true)) continue;
         for (const rep of attributes.has("rep") ? REPS : (["none"] as const)) {
           for (const addressing of addressings) yield { row, size, addressSize, mode64, rep, addressing };
         }
