@@ -124,8 +124,6 @@ export interface CpuidInput {
 const text = (s: string, at: number): number =>
   [0, 1, 2, 3].reduce((sum, i) => sum | ((s.charCodeAt(at + i) || 0) << (8 * i)), 0);
 
-/** Leaves that look at ECX. */
-const WITH_SUBLEAVES = new Set([4, 7, 0xb, 0xd]);
 const HIGHEST = 0x16;
 const HIGHEST_EXTENDED = 0x8000_0008;
 const KVM_BASE = 0x4000_0000;
@@ -146,7 +144,7 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
     leaf = HIGHEST;
   }
   for (const [name, [l, s, register, bit]] of Object.entries(FEATURES)) {
-    if (l === leaf && ((s === subleaf || !WITH_SUBLEAVES.has(leaf)) || !INDEXED.has(leaf)) && input.features.has(name)) r[register] |= 1 << bit;
+    if (l === leaf && (s === subleaf || !INDEXED.has(leaf)) && input.features.has(name)) r[register] |= 1 << bit;
   }
   switch (leaf) {
     case 0:

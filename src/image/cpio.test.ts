@@ -73,7 +73,7 @@ describe("the default guest's initramfs", () => {
 
   it("holds busybox as it was given", () => {
     const busybox = utf8("the program itself");
-    expect(Buffer.from(initramfs(DEFAULT_GUEST, busybox)).includes(busybox)).toBe(true);
+    expect(Buffer.from(initramfs(DEFAULT_GUEST, busybox)).includes(Buffer.from(busybox))).toBe(true);
   });
 
   it("has scripts that a shell can parse", () => {

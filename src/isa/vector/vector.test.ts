@@ -213,7 +213,7 @@ function compile(variants: readonly Variant[]): { memory: Uint8Array; run: (() =
     module.export(`f${i}`, f);
   });
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode() as BufferSource), {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), {
     env: { memory },
   });
   return {
