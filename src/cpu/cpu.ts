@@ -123,14 +123,14 @@ export class Cpu implements CpuContext {
     this.ram = new Uint8Array(memory.buffer, RAM_BASE, ramSize);
     this.r = new Registers(memory.buffer);
     this.#attention = this.r.address("attention") >> 2;
-    const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.tableSize });
+    const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size });
     const instance = new WebAssembly.Instance(engine.compiled, {
       env: { memory, table },
       host: { ...this.#imports() },
     });
     this.#x = instance.exports as unknown as Exports;
     const decoder = new Decoder(ROWS, this.features);
-    this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.slots, this.r, this.#x);
+    this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.handlers.slots, this.r, this.#x);
     this.memory = { read: this.#read, write: this.#write, probeWrite: this.#probeWrite };
     this.reset();
   }

@@ -94,11 +94,11 @@ export const featuresOf = (model: CpuModel): ReadonlySet<string> => new Set(CPU_
 /**
  * IA32_ARCH_CAPABILITIES: faults of real processors that this one does not have (Linux reads them to leave its mitigations out).
  * RDCL_NO IBRS_ALL SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO SBDR_SSDP_NO FBSDP_NO PSDP_NO
- * PBRSB_NO GDS_NO RFDS_NO.
+ * BHI_NO PBRSB_NO GDS_NO RFDS_NO ITS_NO.
  */
-export const ARCH_CAPABILITIES = [0, 1, 3, 4, 5, 6, 8, 13, 14, 15, 24, 26, 27].reduce(
-  (sum, bit) => sum | (1 << bit),
-  0,
+export const ARCH_CAPABILITIES = [0, 1, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce(
+  (sum, bit) => sum | (1n << BigInt(bit)),
+  0n,
 );
 
 /** The time-stamp counter and the local APIC timer count nanoseconds. */

@@ -1,26 +1,28 @@
-/** The generated interpreter, made once per process and model-independent: every vCPU instantiates the same module. */
+/** The generated interpreter: one module for all vCPUs of a process, whatever their model. */
 import { ROWS } from "../isa/rows.ts";
 import { FLOAT_FUNCTIONS } from "./float/index.ts";
 import { SAVE_FUNCTIONS } from "./float/save.ts";
-import { buildInterpreter, type Interpreter } from "./interpreter/build.ts";
+import { buildInterpreter, type HandlerTable, numberHandlers } from "./interpreter/build.ts";
 import { INTEGER_FUNCTIONS } from "./runtime/integer.ts";
 import { VECTOR_RUNTIME } from "./runtime/vector.ts";
 
-export interface Software extends Interpreter {
+export interface Software {
+  readonly handlers: HandlerTable;
   readonly compiled: WebAssembly.Module;
 }
 
 let made: Software | undefined;
 
-export function software(): Software {
-  if (!made) {
-    const interpreter = buildInterpreter(ROWS, [
-      ...INTEGER_FUNCTIONS,
-      ...VECTOR_RUNTIME,
-      ...FLOAT_FUNCTIONS,
-      ...SAVE_FUNCTIONS,
-    ]);
-    made = { ...interpreter, compiled: new WebAssembly.Module(interpreter.module) };
-  }
+/** Writes the interpreter's module: about half a second of work, the same bytes each time. */
+export function generateInterpreter(): Uint8Array {
+  return buildInterpreter(ROWS, [...INTEGER_FUNCTIONS, ...VECTOR_RUNTIME, ...FLOAT_FUNCTIONS, ...SAVE_FUNCTIONS]);
+}
+
+/** Makes the engine; `generated` are bytes that generateInterpreter of this very version wrote before. */
+export function software(generated?: Uint8Array): Software {
+  made ??= {
+    handlers: numberHandlers(ROWS),
+    compiled: new WebAssembly.Module(generated ?? generateInterpreter()),
+  };
   return made;
 }

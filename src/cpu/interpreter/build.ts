@@ -15,11 +15,10 @@ import { FIELDS } from "../state.ts";
 import { type Addressing, Handler, type HandlerEnv, type Variant } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
 
-export interface Interpreter {
-  readonly module: Uint8Array;
-  /** Table slot of the handler for a decoded instruction. */
+/** Which table slot holds the handler of which variant. */
+export interface HandlerTable {
   readonly slots: Slots;
-  readonly tableSize: number;
+  readonly size: number;
 }
 
 /** The most memory a wasm32 memory can have, in 64 KiB pages. */
@@ -83,8 +82,22 @@ export function* variantsOf(row: Row): Generator<Variant> {
   }
 }
 
-/** `rows` get their ids here. `extra` are the runtime functions that instruction families bring along. */
-export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFunction[]): Interpreter {
+/** Numbers every variant of every row; the rows get their ids here. Handlers that are no instructions come first. */
+export function numberHandlers(rows: readonly Row[]): HandlerTable {
+  const slots = new Slots();
+  let next = SPECIAL_HANDLERS.length;
+  rows.forEach((row, id) => {
+    row.id = id;
+    for (const variant of variantsOf(row)) slots.add(variant, next++);
+  });
+  return { slots, size: next };
+}
+
+/**
+ * The module, its handlers in the order of numberHandlers. `extra` are the runtime functions that instruction families
+ * bring along.
+ */
+export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFunction[]): Uint8Array {
   const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
   const byName = new Map<string, Callable>();
   for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
@@ -111,10 +124,8 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   });
   for (const name of EXPORTED) module.export(name, byName.get(name)!);
 
-  const slots = new Slots();
   const handlers: Callable[] = SPECIAL_HANDLERS.map((name) => byName.get(`handler_${name}`)!);
-  rows.forEach((row, id) => {
-    row.id = id;
+  for (const row of rows) {
     for (const variant of variantsOf(row)) {
       const name = `${row.mnemonic} ${row.operands.map((o) => o.text).join(",")} ${variant.size}${variant.addressing[0]}`;
       let f: FunctionBuilder;
@@ -129,13 +140,12 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
       }
       f.unreachable();
       module.append(f);
-      slots.add(variant, handlers.length);
       handlers.push(f);
     }
-  });
+  }
   module.importTable({ initial: handlers.length });
   module.elements(0, handlers);
-  return { module: module.encode(), slots, tableSize: handlers.length };
+  return module.encode();
 }
 
 /** Runtime functions that TypeScript calls. */

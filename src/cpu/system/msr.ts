@@ -43,7 +43,7 @@ function read(c: CpuContext, index: number): bigint {
     case MSR.apicBase:
       return join(apic.apicBaseLow, apic.apicBaseHigh);
     case MSR.archCapabilities:
-      return BigInt(ARCH_CAPABILITIES);
+      return ARCH_CAPABILITIES;
     case MSR.tscDeadline:
       return apic.tscDeadline === 0 ? 0n : BigInt(Math.ceil(apic.tscDeadline)) + c.tscOffset;
     case MSR.efer:

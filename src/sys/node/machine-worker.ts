@@ -1,9 +1,10 @@
 /** The machine's thread: makes the vCPU, boots, and runs to the end without ever going back to its event loop. */
 import { parentPort, workerData } from "node:worker_threads";
 import { VivError } from "../../base/index.ts";
-import { Cpu } from "../../cpu/index.ts";
+import { Cpu, software } from "../../cpu/index.ts";
 import { PHYSICAL_BITS } from "../../cpu/runtime/paging.ts";
 import { Machine, MachineLink } from "../../vmm/index.ts";
+import { cachedInterpreter } from "./engine-cache.ts";
 import { guestRam } from "./guest-memory.ts";
 import { hostClock, hostEntropy } from "./host-clock.ts";
 import type { MachineMessage, MachineStart } from "./machine-protocol.ts";
@@ -13,6 +14,7 @@ const tell = (message: MachineMessage): void => parentPort?.postMessage(message)
 
 try {
   const memory = start.memory as WebAssembly.Memory;
+  software(cachedInterpreter());
   const machine = new Machine({
     boot: start.boot,
     clock: hostClock,
