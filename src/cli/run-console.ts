@@ -1,4 +1,7 @@
-/** `viv run` without a command: the guest's console on this terminal, or on whatever our standard streams are. */
+/**
+ * `viv run` without a command: the default guest's shell on this terminal (from a pipe or a file, it is a script that the
+ * shell reads), or the serial console of a kernel of the user's.
+ */
 import type { ReadStream } from "node:tty";
 import {
   chooseAccelerator,
@@ -13,15 +16,16 @@ import { EXIT } from "./exit-status.ts";
 import { watchSignals } from "./interruption.ts";
 import { writeTo } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
+import { runCommand } from "./run-command.ts";
 import type { Verbosity } from "./verbosity.ts";
-
-const END_OF_TRANSMISSION = Uint8Array.of(0x04);
 
 export async function runConsole(config: MachineConfig, verbosity: Verbosity): Promise<number> {
   const { stdin, stdout, stderr } = process;
   const say = (text: string): void => void (verbosity.quiet || stderr.write(`viv: ${text}\n`));
   const ownKernel = config.kernel !== undefined;
-  const interactive = stdin.isTTY && stdout.isTTY;
+  const interactive = stdin.isTTY;
+  // A script has no use for a prompt, an echo and a terminal's control characters.
+  if (!ownKernel && !interactive) return runCommand(config, ["sh"], verbosity);
   const terminal = new Terminal(stdin as ReadStream, stdout);
   const interruption = watchSignals();
   const progress = progressDisplay(stderr);
@@ -53,14 +57,11 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
     }
     const left = { byKey: false };
     void feed(vm, interactive ? new EscapeKeys() : undefined, {
-      // What comes from a file must not be there before the shell is: it would be swallowed.
-      after: interactive || ownKernel ? Promise.resolve() : vm.ready,
-      end: ownKernel ? undefined : END_OF_TRANSMISSION,
       leave: () => {
         left.byKey = true;
         void vm.stop();
       },
-      help: () => void stdout.write(["", ...KEY_HELP, ""].join("\r\n")),
+      help: () => void stderr.write(["", ...KEY_HELP, ""].join("\r\n")),
     }).catch(() => undefined);
     const end = await vm.wait();
     if (!brokenPipe) await vm.console.drained();
@@ -94,16 +95,12 @@ function statusOfEnd(end: MachineEnd, shellStatus: number | undefined, say: (tex
 }
 
 interface Feeding {
-  readonly after: Promise<void>;
-  /** Sent when our input ends. */
-  readonly end: Uint8Array | undefined;
   leave(): void;
   help(): void;
 }
 
 /** Brings what is typed to the guest, at the guest's pace. */
 async function feed(vm: Vm, keys: EscapeKeys | undefined, feeding: Feeding): Promise<void> {
-  await feeding.after;
   for await (const data of process.stdin as AsyncIterable<Uint8Array>) {
     if (keys === undefined) {
       await vm.console.write(data);
@@ -117,5 +114,4 @@ async function feed(vm: Vm, keys: EscapeKeys | undefined, feeding: Feeding): Pro
       else feeding.help();
     }
   }
-  if (feeding.end !== undefined) await vm.console.write(feeding.end);
 }

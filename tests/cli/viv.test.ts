@@ -10,6 +10,9 @@ import { bzImage, elf } from "../kernel-images.ts";
 
 const VIV = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
+/** A guest that hangs must not outlive its test. */
+const LONGEST_RUN_MS = 50_000;
+
 interface Outcome {
   readonly status: number | null;
   readonly out: string;
@@ -18,7 +21,7 @@ interface Outcome {
 
 const viv = (args: readonly string[], input?: string | Uint8Array): Promise<Outcome> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [VIV, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [VIV, ...args], { stdio: ["pipe", "pipe", "pipe"], timeout: LONGEST_RUN_MS });
     let out = "";
     let err = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -180,6 +183,10 @@ describe.skipIf(!guestIsThere)("viv run --", () => {
       out: "Linux x86_64\n",
       err: "oops\n",
     });
+  });
+
+  it("reads a script where there is no terminal", async () => {
+    expect(await viv(["run"], "echo $((6 * 7))\nexit 4\n")).toEqual({ status: 4, out: "42\n", err: "" });
   });
 
   it("passes standard input and awkward arguments through", async () => {
