@@ -7,6 +7,7 @@ import type { OperandSpec } from "../isa/row.ts";
 import type { Slots } from "./interpreter/build.ts";
 import type { Addressing } from "./interpreter/handler.ts";
 import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
+import { isBranch } from "./interpreter/pairs.ts";
 import { CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
 import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
@@ -124,6 +125,7 @@ export class CodeCache {
       this.#cover(page, code, at, Math.min(PAGE, at + length));
       if (outcome === "ok") {
         this.#write(record, d, at, mode);
+        if (count > 0 && isBranch(d.row)) this.#fuse(record);
         at += length;
         count++;
         if (d.row.attributes.has("end")) falls = false;
@@ -184,6 +186,13 @@ export class CodeCache {
     return record;
   }
 
+  /** Lets the instruction in front of a conditional branch go on into it without a dispatch, where there is a handler for the pair. */
+  #fuse(branch: number): void {
+    const first = this.#view.getUint16(branch - RECORD_SIZE + RECORD.single, true);
+    const slot = this.#slots.pair(first, this.#view.getUint16(branch + RECORD.single, true));
+    if (slot !== undefined) this.#view.setUint16(branch - RECORD_SIZE + RECORD.handler, slot, true);
+  }
+
   #cover(page: number, code: number, from: number, to: number): void {
     const low = (page + CODE_PAGE.coverage) >> 2;
     if (this.#words[low] === 0 && this.#words[low + 1] === 0) this.#exports.protect_code(code);
@@ -191,7 +200,8 @@ export class CodeCache {
   }
 
   #special(record: number, name: "across" | "undefined" | "too_long" | "go_on", pageOffset: number): void {
-    this.#view.setInt32(record + RECORD.handler, slotOf(name), true);
+    this.#view.setUint16(record + RECORD.handler, slotOf(name), true);
+    this.#view.setUint16(record + RECORD.single, slotOf(name), true);
     this.#view.setUint16(record + RECORD.pageOffset, pageOffset, true);
     this.#view.setUint8(record + RECORD.length, 0);
   }
@@ -203,7 +213,8 @@ export class CodeCache {
     const addressing = addressingOf(d, mode64);
     const { size, addressSize, rep } = d;
     const slot = this.#slots.find(row, { size, addressSize, mode64, rep, addressing });
-    view.setInt32(record + RECORD.handler, slot, true);
+    view.setUint16(record + RECORD.handler, slot, true);
+    view.setUint16(record + RECORD.single, slot, true);
     view.setUint8(record + RECORD.length, d.length);
     view.setUint16(record + RECORD.pageOffset, pageOffset, true);
     view.setInt32(record + RECORD.displacement, 0, true);

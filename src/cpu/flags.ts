@@ -20,13 +20,29 @@ const ZF_IMAGE = 6;
 const SF_IMAGE = 7;
 const OF_IMAGE = 11;
 
+/** What flags were last set by, where a condition can be had from its operands. */
+type Producer =
+  | { readonly kind: "sub"; readonly bits: Bits; readonly a: AnyInt; readonly b: AnyInt }
+  | { readonly kind: "logic"; readonly result: I64 };
+
 export class LazyFlags implements Flags {
   readonly #f: FunctionBuilder;
   readonly #store: FlagStore;
+  #remembers = false;
+  #producer: Producer | undefined;
+  readonly #written = new Map<string, I32 | I64>();
 
   constructor(f: FunctionBuilder, store: FlagStore) {
     this.#f = f;
     this.#store = store;
+  }
+
+  /**
+   * From now on values written are kept at hand, and a condition follows from the operands of the last comparison. Only for code
+   * without a branch between setting flags and reading them.
+   */
+  remember(): void {
+    this.#remembers = true;
   }
 
   add(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
@@ -38,7 +54,9 @@ export class LazyFlags implements Flags {
     return this.#sum(bits, a, b, this.#f.let(truncate(bits, a.add(b).add(carry))));
   }
   sub(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
-    return this.#difference(bits, a, b, this.#f.let(truncate(bits, a.sub(b))));
+    const r = this.#difference(bits, a, b, this.#f.let(truncate(bits, a.sub(b))));
+    if (this.#remembers) this.#producer = { kind: "sub", bits, a, b };
+    return r;
   }
   sbb(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
     const cf = this.cf();
@@ -50,6 +68,7 @@ export class LazyFlags implements Flags {
     this.#setResult(bits, r);
     this.#setCarry(i32(0));
     this.#setMisc(i32(0));
+    if (this.#remembers) this.#producer = { kind: "logic", result: this.#result() };
     return r;
   }
   inc(bits: Bits, a: AnyInt): AnyInt {
@@ -112,6 +131,8 @@ export class LazyFlags implements Flags {
     return this.#f.let(this.#misc().shrU(3).and(1));
   }
   condition(code: ConditionCode): I32 {
+    const direct = this.#producer && directCondition(this.#producer, code);
+    if (direct) return this.#f.let(direct);
     const positive = this.#positive(code >> 1);
     return code & 1 ? positive.eqz() : positive;
   }
@@ -171,22 +192,66 @@ export class LazyFlags implements Flags {
     if (bits === 64) value = r as I64;
     else if (bits === 32) value = (r as I32).extendS();
     else value = (bits === 8 ? r.extend8S() : r.extend16S()).extendS();
-    this.#store.write("flagResult", value);
+    this.#write("flagResult", value);
   }
   #setCarry(value: I32): void {
-    this.#store.write("flagCarry", value);
+    this.#write("flagCarry", value);
   }
   #setMisc(value: I32): void {
-    this.#store.write("flagMisc", value);
+    this.#write("flagMisc", value);
+  }
+  #write(name: "flagResult" | "flagCarry" | "flagMisc", value: I32 | I64): void {
+    this.#producer = undefined;
+    if (!this.#remembers) {
+      this.#store.write(name, value);
+      return;
+    }
+    const kept = this.#f.let(value);
+    this.#written.set(name, kept);
+    this.#store.write(name, kept);
   }
   #result(): I64 {
-    return this.#store.read("flagResult", "i64");
+    return (this.#written.get("flagResult") as I64 | undefined) ?? this.#store.read("flagResult", "i64");
   }
   #carry(): I32 {
-    return this.#store.read("flagCarry", "i32");
+    return (this.#written.get("flagCarry") as I32 | undefined) ?? this.#store.read("flagCarry", "i32");
   }
   #misc(): I32 {
-    return this.#store.read("flagMisc", "i32");
+    return (this.#written.get("flagMisc") as I32 | undefined) ?? this.#store.read("flagMisc", "i32");
+  }
+}
+
+/** The condition as one comparison; undefined where it needs the flags themselves. */
+function directCondition(p: Producer, code: ConditionCode): I32 | undefined {
+  if (p.kind === "logic") {
+    const compare = [undefined, undefined, i32(0), i32(1), "eq", "ne", "eq", "ne", "ltS", "geS"][code];
+    if (code >= 12) return [p.result.ltS(0), p.result.geS(0), p.result.leS(0), p.result.gtS(0)][code - 12];
+    return typeof compare === "string" ? p.result[compare as "eq" | "ne" | "ltS" | "geS"](0) : compare;
+  }
+  const signed = (v: AnyInt): AnyInt => (p.bits === 8 ? v.extend8S() : p.bits === 16 ? v.extend16S() : v);
+  switch (code) {
+    case 2:
+      return p.a.ltU(p.b);
+    case 3:
+      return p.a.geU(p.b);
+    case 4:
+      return p.a.eq(p.b);
+    case 5:
+      return p.a.ne(p.b);
+    case 6:
+      return p.a.leU(p.b);
+    case 7:
+      return p.a.gtU(p.b);
+    case 12:
+      return signed(p.a).ltS(signed(p.b));
+    case 13:
+      return signed(p.a).geS(signed(p.b));
+    case 14:
+      return signed(p.a).leS(signed(p.b));
+    case 15:
+      return signed(p.a).gtS(signed(p.b));
+    default:
+      return undefined;
   }
 }
 

@@ -2,8 +2,9 @@
  * Generates the interpreter: one WebAssembly module with all runtime functions and one handler for every variant of
  * every row.
  */
+import type { ConditionCode } from "../../isa/context.ts";
 import { dependsOnSize, type Row } from "../../isa/row.ts";
-import { type Callable, FunctionBuilder, i32, ModuleBuilder, type ValType } from "../../wasm/index.ts";
+import { type Callable, FunctionBuilder, i32, ModuleBuilder, type Signature, type ValType } from "../../wasm/index.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
@@ -14,6 +15,7 @@ import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
 import { FIELDS } from "../state.ts";
 import { type Addressing, Handler, type HandlerEnv, type Variant } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
+import { conditionOf, isBranch, pairsWith } from "./pairs.ts";
 
 /** Which table slot holds the handler of which variant. */
 export interface HandlerTable {
@@ -37,12 +39,32 @@ function key(v: Omit<Variant, "row">, row: Row): number {
   return (((size * 3 + addressSize) * 2 + mode) * 3 + rep) * 4 + ADDRESSINGS.indexOf(v.addressing);
 }
 
+/** A pair of handlers that run as one, by their slots. */
+interface Pair {
+  readonly first: Variant;
+  readonly second: Variant;
+}
+
 export class Slots {
   readonly #rows: Map<number, number>[] = [];
+  /** By slot: condition of a branch in 64-bit mode. */
+  readonly #branches = new Map<number, ConditionCode>();
+  readonly #pairs = new Map<number, number>();
+  readonly pairs: Pair[] = [];
 
   add(v: Variant, slot: number): void {
     const row = (this.#rows[v.row.id] ??= new Map());
     row.set(key(v, v.row), slot);
+    if (isBranch(v.row) && v.mode64) this.#branches.set(slot, conditionOf(v.row));
+  }
+  addPair(first: number, pair: Pair, slot: number): void {
+    this.#pairs.set(first * 16 + conditionOf(pair.second.row), slot);
+    this.pairs.push(pair);
+  }
+  /** Slot of the handler for two instructions whose own handlers are these, if there is one. */
+  pair(first: number, second: number): number | undefined {
+    const condition = this.#branches.get(second);
+    return condition === undefined ? undefined : this.#pairs.get(first * 16 + condition);
   }
   find(row: Row, v: Omit<Variant, "row">): number {
     const slot = this.#rows[row.id]?.get(key(v, row));
@@ -82,13 +104,30 @@ export function* variantsOf(row: Row): Generator<Variant> {
   }
 }
 
+/** (record, budget) → exit code. */
+const HANDLER: Signature = { params: ["i32", "i32"], results: ["i32"] };
+
+const nameOf = ({ row, size, addressing }: Variant): string =>
+  `${row.mnemonic} ${row.operands.map((o) => o.text).join(",")} ${size}${addressing[0]}`;
+
 /** Numbers every variant of every row; the rows get their ids here. Handlers that are no instructions come first. */
 export function numberHandlers(rows: readonly Row[]): HandlerTable {
   const slots = new Slots();
+  const variants: Variant[] = [];
   let next = SPECIAL_HANDLERS.length;
   rows.forEach((row, id) => {
     row.id = id;
-    for (const variant of variantsOf(row)) slots.add(variant, next++);
+    for (const variant of variantsOf(row)) {
+      slots.add(variant, next++);
+      variants.push(variant);
+    }
+  });
+  const branches = variants.filter((v) => isBranch(v.row) && v.mode64 && v.row.map === 0);
+  variants.forEach((first, i) => {
+    for (const condition of pairsWith(first)) {
+      const second = branches.find((v) => conditionOf(v.row) === condition);
+      if (second) slots.addPair(SPECIAL_HANDLERS.length + i, { first, second }, next++);
+    }
   });
   return { slots, size: next };
 }
@@ -101,7 +140,7 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
   const byName = new Map<string, Callable>();
   for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
-  const handlerType = module.indirect({ params: ["i32", "i32"], results: ["i32"] });
+  const handlerType = module.indirect(HANDLER);
   const runtimes = [
     ...PAGING_FUNCTIONS,
     ...ACCESS_FUNCTIONS,
@@ -127,14 +166,10 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   const handlers: Callable[] = SPECIAL_HANDLERS.map((name) => byName.get(`handler_${name}`)!);
   for (const row of rows) {
     for (const variant of variantsOf(row)) {
-      const name = `${row.mnemonic} ${row.operands.map((o) => o.text).join(",")} ${variant.size}${variant.addressing[0]}`;
+      const name = nameOf(variant);
       let f: FunctionBuilder;
       try {
-        f = Handler.write(
-          () => new FunctionBuilder(name, module.nextIndex, { params: ["i32", "i32"], results: ["i32"] }),
-          envFor,
-          variant,
-        );
+        f = Handler.write(() => new FunctionBuilder(name, module.nextIndex, HANDLER), envFor, variant);
       } catch (cause) {
         throw new Error(`${name} (${row.encoding}): ${(cause as Error).message}`, { cause });
       }
@@ -142,6 +177,12 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
       module.append(f);
       handlers.push(f);
     }
+  }
+  for (const { first, second } of numberHandlers(rows).slots.pairs) {
+    const f = module.func(`${nameOf(first)} + ${second.row.mnemonic}`, HANDLER);
+    Handler.writePair(f, envFor(f), first, second);
+    f.unreachable();
+    handlers.push(f);
   }
   module.importTable({ initial: handlers.length });
   module.elements(0, handlers);

@@ -69,23 +69,28 @@ export class Handler implements Context {
   readonly #stackLocal: boolean;
   #usesStack = false;
   #ended = false;
+  /** 1: the second instruction of a pair, whose record follows the handler's own. */
+  readonly #position: 0 | 1;
   /** Not 0 where this instruction's own store to a device left something for the run loop. */
   #late: Local<"i32"> | undefined;
   #sp: Local<"i64"> | undefined;
 
-  private constructor(f: FunctionBuilder, env: HandlerEnv, variant: Variant, stackLocal: boolean) {
+  private constructor(f: FunctionBuilder, env: HandlerEnv, variant: Variant, stackLocal: boolean, before?: Handler) {
     this.f = f;
     this.#env = env;
+    this.#position = before ? 1 : 0;
     this.#variant = variant;
     this.size = variant.size;
     this.addressSize = variant.addressSize;
     this.rep = variant.rep;
     this.#in64 = variant.mode64 ?? (variant.addressing === "base" || variant.addressing === "full");
     this.#stackLocal = stackLocal;
-    this.flags = new LazyFlags(f, {
-      read: (name, type) => env.get(name, type),
-      write: (name, value) => env.set(name, value),
-    });
+    this.flags =
+      before?.flags ??
+      new LazyFlags(f, {
+        read: (name, type) => env.get(name, type),
+        write: (name, value) => env.set(name, value),
+      });
   }
 
   /**
@@ -106,12 +111,25 @@ export class Handler implements Context {
     throw new Error("unreachable");
   }
 
+  /** Writes one handler for two instructions in a row: `first` only computes and sets flags, `second` is a conditional branch. */
+  static writePair(f: FunctionBuilder, env: HandlerEnv, first: Variant, second: Variant): void {
+    const computes = new Handler(f, env, first, false);
+    computes.flags.remember();
+    computes.#writeBody();
+    if (computes.#usesStack || computes.#ended) throw new Error(`${first.row.mnemonic} cannot come first in a pair`);
+    new Handler(f, env, second, false, computes).#write();
+  }
+
   #write(): void {
+    this.#writeBody();
+    if (!this.#ended) this.#next();
+  }
+
+  #writeBody(): void {
     const { row, addressing } = this.#variant;
     if (this.#stackLocal) this.#sp = this.f.variable(this.#env.get("rsp", "i64"));
     this.#checks(row);
     row.meaning(this, ...operandsOf(row, this, addressing !== "none"));
-    if (!this.#ended) this.#next();
   }
 
   #checks(row: Row): void {
@@ -149,7 +167,9 @@ export class Handler implements Context {
   // ---- record and state
 
   recordField<N extends LoadName>(name: N, at: number): ExprOf<(typeof LOADS)[N][1]> {
-    return this.f.load(name, this.#record(), at) as ExprOf<(typeof LOADS)[N][1]>;
+    return this.f.load(name, this.f.param(0, "i32").get(), at + this.#position * RECORD_SIZE) as ExprOf<
+      (typeof LOADS)[N][1]
+    >;
   }
 
   get<T extends ValType = "i32">(field: string, type?: T): ExprOf<T> {
@@ -361,7 +381,7 @@ export class Handler implements Context {
     const known = this.f.let(to);
     this.#checkTarget(known, undo);
     this.#flushStack();
-    this.f.returnCall(this.#env.fn("jump"), known, this.#budget().sub(1));
+    this.f.returnCall(this.#env.fn(this.#in64 ? "enter" : "jump"), known, this.#budget().sub(1));
     this.#end();
   }
 
@@ -395,7 +415,15 @@ export class Handler implements Context {
   }
 
   #checkTarget(target: I64, undo?: () => void): void {
-    this.f.if(this.#callFor("i32", "check_target", target), () => {
+    // With four-level paging's 48 bits nearly every target passes without the call.
+    const bad = this.#in64
+      ? this.f.choose(
+          target.shl(16).shrS(16).eq(target),
+          () => i32(0),
+          () => this.#callFor("i32", "check_target", target),
+        )
+      : this.#callFor("i32", "check_target", target);
+    this.f.if(bad, () => {
       undo?.();
       this.f.returnCall(this.#env.fn("fault"), this.#record(), this.#budget());
     });
@@ -455,10 +483,13 @@ export class Handler implements Context {
   // ---- ends
 
   #record(): I32 {
-    return this.f.param(0, "i32").get();
+    return this.f
+      .param(0, "i32")
+      .get()
+      .add(this.#position * RECORD_SIZE);
   }
   #budget(): I32 {
-    return this.f.param(1, "i32").get();
+    return this.f.param(1, "i32").get().sub(this.#position);
   }
   #callFor<T extends ValType>(type: T, name: string, ...operands: ExprOf<ValType>[]): ExprOf<T> {
     return this.f.callFor(type, this.#env.fn(name), ...operands);
@@ -467,14 +498,20 @@ export class Handler implements Context {
     this.f.if(condition, () => this.f.returnCall(this.#env.fn("fault"), this.#record(), this.#budget()));
   }
   #dispatch(record: I32): void {
-    const slot = this.f.loadExpr("i32.load", record, RECORD.handler);
+    const slot = this.f.loadExpr("i32.load16_u", record, RECORD.handler);
     this.f.returnCallIndirect(this.#env.handlerType, slot, record, this.#budget().sub(1));
   }
   #next(): void {
     this.#flushStack();
     if (this.#late) this.f.if(this.#late.get(), () => this.#exit(EXIT.leave, this.nextRip()));
-    const slot = this.f.loadExpr("i32.load", this.#record(), RECORD_SIZE + RECORD.handler);
-    this.f.returnCallIndirect(this.#env.handlerType, slot, this.#record().add(RECORD_SIZE), this.#budget().sub(1));
+    const record = this.f.param(0, "i32").get();
+    const further = (this.#position + 1) * RECORD_SIZE;
+    const slot = this.f.loadExpr("i32.load16_u", record, further + RECORD.handler);
+    const budget = this.f
+      .param(1, "i32")
+      .get()
+      .sub(this.#position + 1);
+    this.f.returnCallIndirect(this.#env.handlerType, slot, record.add(further), budget);
   }
   #exit(code: number, rip: I64): void {
     this.set("rip", rip);

@@ -5,8 +5,10 @@
 export const RECORD_SIZE = 32;
 
 export const RECORD = {
-  /** Table slot of the handler. */
+  /** Table slot of the handler, u16: of this instruction, or of this one and the branch after it together. */
   handler: 0,
+  /** Table slot of the handler of this instruction alone, u16. */
+  single: 2,
   /** First to third register operand, u16. The third shares bytes with the immediate. */
   register: [4, 6, 28],
   /** Memory operand: offsets of base and index register (of `zero` where absent), u16. */

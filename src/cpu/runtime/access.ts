@@ -275,7 +275,7 @@ const invalidatePage = runtime("invalidate_page", "i32", "", (f) => {
   f.loop((again) => {
     const record = f.load("i32.load", at.get(), CODE_PAGE.map);
     f.if(record, () => {
-      f.store("i32.store", record, i32(REFETCH_SLOT), RECORD.handler);
+      f.store("i32.store", record, i32(REFETCH_SLOT | (REFETCH_SLOT << 16)), RECORD.handler);
       f.store("i32.store", at.get(), i32(0), CODE_PAGE.map);
     });
     at.set(at.get().add(4));

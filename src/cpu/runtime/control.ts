@@ -1,6 +1,6 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
 import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64 } from "../../wasm/index.ts";
-import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { ARENA_BASE, CODE_PAGE_INDEX, CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, RAM_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
@@ -110,7 +110,7 @@ const fetchFollowing = runtime("fetch_following", "", "i32", (f, env) => {
 /** Functions that end in a handler need its type. */
 export function controlFunctions(type: IndirectType) {
   const dispatch = (f: FunctionBuilder, record: I32, budget: I32) =>
-    f.returnCallIndirect(type, f.loadExpr("i32.load", record, RECORD.handler), record, budget);
+    f.returnCallIndirect(type, f.loadExpr("i32.load16_u", record, RECORD.handler), record, budget);
   const exit = (f: FunctionBuilder, env: RuntimeEnv, code: number, rip: I64, budget: I32) => {
     env.set("rip", rip);
     env.set("budget", budget);
@@ -127,6 +127,16 @@ export function controlFunctions(type: IndirectType) {
     const budget = budgetOf(f);
     const offset = () => f.callFor("i64", env.fn("code_offset"), linear);
     f.if(budget.leS(0).or(env.get("attention").nez()), () => exit(f, env, EXIT.budget, offset(), budget));
+    // The common way without a call: the page is in the code TLB and the byte has a record.
+    const entry = codeTlbEntry(f, env, linear);
+    f.if(f.loadExpr("i64.load", entry, 0).eq(linear.and(-4096)), () => {
+      const at = f.loadExpr("i32.load", entry, 8).add(linear.wrap().and(4095).shl(2));
+      const known = f.load("i32.load", at, CODE_PAGE.map);
+      f.if(known, () => {
+        env.set("ripPage", linear.and(-4096));
+        dispatch(f, known, budget);
+      });
+    });
     const next = f.callFor("i32", env.fn("lookup"), linear);
     f.if(next.eqz(), () => exit(f, env, EXIT.fault, offset(), budget));
     env.set("ripPage", linear.and(-4096));
@@ -143,16 +153,17 @@ export function controlFunctions(type: IndirectType) {
     env.set("ripPage", linear.and(-4096));
     const copied = f.variable(next);
     // An instruction across two pages is decoded anew; what it finds is copied instead.
-    f.if(f.load("i32.load", next, RECORD.handler).eq(slotOf("across")), () => {
+    f.if(f.load("i32.load16_u", next, RECORD.handler).eq(slotOf("across")), () => {
       copied.set(f.callFor("i32", env.fn("decode_across"), next));
       f.if(copied.get().eqz(), () => exit(f, env, EXIT.fault, offset(), i32(0)));
     });
     // "Go on" is no instruction: it leads to the one to run.
-    f.if(f.load("i32.load", copied.get(), RECORD.handler).eq(slotOf("go_on")), () => {
+    f.if(f.load("i32.load16_u", copied.get(), RECORD.handler).eq(slotOf("go_on")), () => {
       f.returnCall(env.fn("step_record"), linearOf(f, env, copied.get()), at);
     });
-    f.copy(at, copied.get(), i32(32));
-    f.store("i32.store", at, i32(slotOf("stop")), 32 + RECORD.handler);
+    f.copy(at, copied.get(), i32(RECORD_SIZE));
+    f.store("i32.store16", at, f.load("i32.load16_u", copied.get(), RECORD.single), RECORD.handler);
+    f.store("i32.store16", at, i32(slotOf("stop")), RECORD_SIZE + RECORD.handler);
     const length = f.load("i32.load8_u", copied.get(), RECORD.length);
     f.store(
       "i32.store16",

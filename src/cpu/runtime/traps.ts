@@ -85,10 +85,12 @@ const systemHost = runtime("system_host", "i64 i32", "i32", (f, env) => {
   const tag = f.load("i64.load", entry.add(write.shl(3)), TLB_BASE);
   f.if(linear.and(-4096).eq(tag), () => f.return(low.add(f.loadExpr("i32.load", entry, TLB_BASE + 16))));
   const host = f.callFor("i32", env.fn("translate"), linear, write.or(ACCESS.implicit));
-  f.if(host.leU(1).or(write.and(f.callFor("i32", env.fn("has_code"), host))), () => {
+  const complicated = () => {
     env.set("faultVector", i32(-1));
     f.return(i32(0));
-  });
+  };
+  f.if(host.leU(1), complicated);
+  f.if(write, () => f.if(f.callFor("i32", env.fn("has_code"), host), complicated));
   f.return(host);
 });
 
