@@ -1,6 +1,6 @@
 /** Runs one contender's process and reads what it prints, line by line, as it comes. */
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 export interface Line {
   readonly text: string;
@@ -65,7 +65,20 @@ export function watch({ what, command, timeoutMs, onLine }: Watch): Promise<void
   });
 }
 
-/** CPU time of a living process and all its threads, in milliseconds (proc(5), /proc/PID/stat). */
+/** CPU time of a living process's threads, in nanoseconds; exact while they sleep (proc(5), schedstat). */
+export function cpuNs(pid: number): number {
+  let sum = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ", 1)[0]);
+    } catch {
+      // It has ended since.
+    }
+  }
+  return sum;
+}
+
+/** CPU time of a living process, threads that have ended included, in milliseconds (proc(5), /proc/PID/stat). */
 export function cpuMs(pid: number): number {
   // utime and stime, in clock ticks: a hundred a second on x86 Linux.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8")

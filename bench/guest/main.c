@@ -8,7 +8,7 @@
 
 enum { SYS_write = 1, SYS_ioctl = 16, SYS_nanosleep = 35, SYS_getpid = 39, SYS_exit = 60, SYS_reboot = 169,
        SYS_clock_gettime = 228 };
-enum { TCSBRK = 0x5409, CLOCK_MONOTONIC = 1, LINGER_SECONDS = 6 };
+enum { TCSBRK = 0x5409, CLOCK_MONOTONIC = 1, LINGER_SECONDS = 6, REST_NS = 30000000 };
 
 static i64 call(i64 number, i64 a, i64 b, i64 c, i64 d) {
   i64 result;
@@ -68,6 +68,11 @@ static int same(const char *a, const char *b) {
   return *a == *b;
 }
 
+static void sleep(i64 seconds, i64 ns) {
+  i64 time[2] = {seconds, ns};
+  call(SYS_nanosleep, (i64)time, 0, 0, 0);
+}
+
 static void measure(const Kernel *kernel, u64 percent, u64 rounds) {
   u64 units = kernel->units * percent / 100;
   if (units == 0) units = 1;
@@ -77,6 +82,8 @@ static void measure(const Kernel *kernel, u64 percent, u64 rounds) {
     text("begin ");
     text(kernel->name);
     flush();
+    /* The rests give who reads the lines time to look at how much CPU time has been used. */
+    sleep(0, REST_NS);
     u64 started = now();
     u64 checksum = kernel->run(units);
     u64 took = now() - started;
@@ -87,6 +94,7 @@ static void measure(const Kernel *kernel, u64 percent, u64 rounds) {
     text(" ");
     number(checksum, 16);
     flush();
+    sleep(0, REST_NS);
   }
 }
 
@@ -104,10 +112,7 @@ __attribute__((used)) static void begin(i64 *stack) {
   if (count >= 2 && (same(arguments[1], "boot") || same(arguments[1], "linger"))) {
     text("up");
     flush();
-    if (same(arguments[1], "linger")) {
-      i64 time[2] = {LINGER_SECONDS, 0};
-      call(SYS_nanosleep, (i64)time, 0, 0, 0);
-    }
+    if (same(arguments[1], "linger")) sleep(LINGER_SECONDS, 0);
   } else if (count >= 3) {
     measure_all(integer_kernels, count, arguments);
     measure_all(memory_kernels, count, arguments);
