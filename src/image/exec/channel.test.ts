@@ -8,9 +8,12 @@ import { MAX_FRAME } from "./protocol.ts";
 class Line implements SerialLine {
   sent = "";
   held = false;
+  onSent: (text: string) => void = () => undefined;
   #listener: (data: Uint8Array) => void = () => undefined;
   write(data: Uint8Array): void {
-    this.sent += Buffer.from(data).toString("latin1");
+    const text = Buffer.from(data).toString("latin1");
+    this.sent += text;
+    this.onSent(text);
   }
   listen(listener: (data: Uint8Array) => void): void {
     this.#listener = listener;
@@ -38,12 +41,20 @@ describe("the exec channel", () => {
   let output: Line;
   let errors: Line;
   let channel: ExecChannel;
+  let begins: boolean;
 
   beforeEach(() => {
     control = new Line();
     output = new Line();
     errors = new Line();
     channel = new ExecChannel({ control, output, errors }, (into) => into.fill(7));
+    // The agent begins both streams with the token.
+    control.onSent = (request) => {
+      if (!begins || !request.includes(`run `)) return;
+      output.guestSays(TOKEN);
+      errors.guestSays(TOKEN);
+    };
+    begins = true;
   });
 
   const exec = (argv: string[], options: ExecOptions = {}) => {
@@ -104,6 +115,19 @@ describe("the exec channel", () => {
     output.guestSays("late");
     expect([await first.done, await second.done]).toEqual([{ exitCode: 1 }, { exitCode: 2 }]);
     expect([first.said.out, second.said.out]).toEqual(["", "two"]);
+  });
+
+  it("drops what was on its way from a background process when the next command began", async () => {
+    hello();
+    begins = false;
+    const { said, done } = exec(["x"]);
+    output.guestSays("noise\n");
+    output.guestSays(`more${TOKEN.slice(0, 5)}`);
+    output.guestSays(`${TOKEN.slice(5)}own`);
+    errors.guestSays(`noise${TOKEN}own${TOKEN}`);
+    output.guestSays(TOKEN);
+    control.guestSays("exit 1 0\n");
+    expect([await done, said]).toEqual([{ exitCode: 0 }, { out: "own", err: "own" }]);
   });
 
   it("hands input out a frame for each want, split, and then its end", async () => {

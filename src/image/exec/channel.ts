@@ -69,6 +69,8 @@ interface Run {
 interface Stream {
   readonly scanner: TokenScanner;
   readonly listener: OutputListener | undefined;
+  /** Before its token has come, what comes is a background process's of an earlier run. */
+  begun: boolean;
   ended: boolean;
 }
 
@@ -172,6 +174,7 @@ export class ExecChannel {
     const stream = (listener: OutputListener | undefined): Stream => ({
       scanner: new TokenScanner(utf8(token)),
       listener,
+      begun: false,
       ended: false,
     });
     this.#run = {
@@ -276,9 +279,16 @@ export class ExecChannel {
     const stream = run?.streams[name];
     // Between two runs nothing is expected; a background process of the last one may still write.
     if (!run || !stream || stream.ended) return;
-    const { output, ended } = stream.scanner.push(data);
+    let own = data;
+    if (!stream.begun) {
+      const { rest } = stream.scanner.push(data);
+      if (rest === undefined) return;
+      stream.begun = true;
+      own = rest;
+    }
+    const { output, rest } = stream.scanner.push(own);
     for (const part of output) this.#deliver(run, name, stream, part);
-    if (ended) {
+    if (rest !== undefined) {
       stream.ended = true;
       this.#finish(run);
     }

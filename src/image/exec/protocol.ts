@@ -12,7 +12,7 @@ import { concat, utf8 } from "../text.ts";
  * so that every byte but NUL arrives. The host sends one `run` at a time and an `end` after it.
  * Input goes by frames (a decimal length, a newline, the bytes), one for each `want`; a length of zero is the end of input.
  * That makes flow control a matter of the protocol and not of the UART's lines.
- * Output ends with the token of its `run`, on each stream.
+ * Output begins and ends with the token of its `run`, on each stream.
  */
 
 /** What the guest tells. The first word of a line is its name; the rest are decimal numbers. */

@@ -1,6 +1,6 @@
 /**
- * Finds the token that ends a stream. Bytes that could be the token's beginning are held back until the next ones
- * decide, so that all of the stream and nothing of the token is passed on.
+ * Finds the token that begins and ends a stream. Bytes that could be the token's beginning are held back until the next
+ * ones decide, so that all of the stream and nothing of the token is passed on. After a token it looks for the next.
  */
 export class TokenScanner {
   readonly #token: Uint8Array;
@@ -18,8 +18,8 @@ export class TokenScanner {
     }
   }
 
-  /** What of `data`, and of bytes held back before, belongs to the stream, and whether the token was met. */
-  push(data: Uint8Array): { readonly output: readonly Uint8Array[]; readonly ended: boolean } {
+  /** What of `data`, and of bytes held back before, comes before the token; what follows it, where it was met. */
+  push(data: Uint8Array): { readonly output: readonly Uint8Array[]; readonly rest: Uint8Array | undefined } {
     const token = this.#token;
     const held = this.#matched;
     let matched = held;
@@ -31,13 +31,16 @@ export class TokenScanner {
       }
       if (data[i] === token[matched]) {
         i++;
-        if (++matched === token.length) return { output: this.#output(data, held, i - token.length), ended: true };
+        if (++matched === token.length) {
+          this.#matched = 0;
+          return { output: this.#output(data, held, i - token.length), rest: data.subarray(i) };
+        }
       } else {
         matched = this.#failure[matched]!;
       }
     }
     this.#matched = matched;
-    return { output: this.#output(data, held, data.length - matched), ended: false };
+    return { output: this.#output(data, held, data.length - matched), rest: undefined };
   }
 
   /** The stream up to `end`, an offset in `data` that is negative where it lies in the bytes held back. */

@@ -50,7 +50,8 @@ export const INITTAB = `::respawn:/lib/vivarium/agent
  *
  * Output goes through pipes and not straight to the lines, so that a command sees no terminal. The end of a stream
  * is the request's token, written into the pipe after the command's own output; so a background process that
- * keeps the pipe open delays nothing. What such a process writes later is read and dropped.
+ * keeps the pipe open delays nothing. What such a process writes later is read and dropped; what of it was on its way is told
+ * apart by the token at the beginning, which goes straight to the line.
  */
 export const AGENT = `#!/bin/sh
 exec >/dev/ttyS1 3<>/dev/ttyS2 4>/dev/ttyS3 </dev/null 2>/dev/null
@@ -68,6 +69,8 @@ feed() { # ID: asks for the command's input frame by frame; a frame is its lengt
 run() { # ID TOKEN stdin|none DIRECTORY [NAME=VALUE]... setsid -- ARGUMENT...
   id=$1 token=$2 input=$3 directory=$4
   shift 4
+  echo -n $token >&3
+  echo -n $token >&4
   exec 9</dev/null
   feeder=
   if [ $input = stdin ]; then
