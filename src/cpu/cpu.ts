@@ -106,6 +106,7 @@ export class Cpu implements CpuContext {
   readonly #words: Int32Array;
   /** An exception of a task that an instruction has just switched to; delivered before anything else runs. */
   #taskFault: TaskFault | undefined;
+  #returns = false;
   /** Instructions retired before the current slice. */
   #retired = 0;
 
@@ -143,6 +144,12 @@ export class Cpu implements CpuContext {
   /** Something became pending: generated code returns at its next jump. */
   requestAttention(): void {
     this.#words[this.#attention] = 1;
+  }
+
+  /** The machine wants its thread back: `run` returns in front of one of the next instructions. */
+  requestReturn(): void {
+    this.#returns = true;
+    this.requestAttention();
   }
 
   /** State after RESET# (SDM vol. 3A, table 9-1). RAM stays as it is. */
@@ -211,13 +218,14 @@ export class Cpu implements CpuContext {
 
   /**
    * Executes up to about `budget` instructions. "halted": nothing to do until an interrupt; "shutdown": a triple fault.
-   * Returns early when requestAttention was called for something that is not the CPU's (stop requests, for one).
+   * Returns early after requestReturn.
    */
   run(budget: number): RunOutcome {
     const { r } = this;
     let left = budget;
     while (left > 0) {
       this.#words[this.#attention] = 0;
+      if (this.#returns) break;
       const activity = r.get("activity");
       if (activity === ACTIVITY.shutdown) return "shutdown";
       const oneOnly = r.get("shadow") !== 0;
@@ -237,7 +245,11 @@ export class Cpu implements CpuContext {
         this.#retired += left - now;
         left = now;
       }
-      if (code === EXIT.fault) this.#faulted();
+      if (code === EXIT.fault) {
+        // A handler that faults at once would never use its budget up otherwise, and hold the host for good.
+        if (!oneOnly && !stepping) left--;
+        this.#faulted();
+      }
       if (this.#taskFault) {
         const { vector, errorCode } = this.#taskFault;
         this.#taskFault = undefined;
@@ -245,6 +257,7 @@ export class Cpu implements CpuContext {
         this.#event(vector, errorCode, vector === 1 ? TRAP.trap : TRAP.fault);
       }
     }
+    this.#returns = false;
     return r.get("activity") === ACTIVITY.shutdown ? "shutdown" : "running";
   }
 

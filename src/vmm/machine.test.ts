@@ -40,6 +40,7 @@ const run = (steps: readonly Step[], boot: Partial<BootSpec> = {}, prepare?: (ho
       reset: () => undefined,
       start: (entry) => void starts.push({ rip: entry.rip, ram: ram[entry.rip]! }),
       requestAttention: () => void attention++,
+      requestReturn: () => undefined,
       run: () => {
         const step = steps[slice++];
         if (step) return step(ports, ram) ?? "running";

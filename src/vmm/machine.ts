@@ -76,6 +76,7 @@ export class Machine {
       serial: this.#link.serial.map((_, port) => ({ write: (bytes) => this.#send(port, bytes) })),
       onSerialRoom: (port) => this.#feed(port),
       onPending: () => this.#vcpu?.requestAttention(),
+      onRequest: () => this.#vcpu?.requestReturn(),
     });
     this.#vcpu = options.createVcpu(this.#pc.vcpuPorts);
   }
@@ -177,6 +178,6 @@ export class Machine {
     });
     this.#clock.release();
     this.#sent = true;
-    this.#vcpu.requestAttention();
+    this.#vcpu.requestReturn();
   }
 }

@@ -50,8 +50,10 @@ export interface PcOptions {
   readonly serial: readonly SerialBackend[];
   /** Serial port `port` takes bytes again after it refused some. */
   onSerialRoom(port: number): void;
-  /** The vCPU should look at its local APIC, or the run loop at `request`. */
+  /** The vCPU should look at its local APIC. */
   onPending(): void;
+  /** The run loop should look at takeRequest: the guest has done its last instruction. */
+  onRequest(): void;
 }
 
 /** What the guest asked of the machine as a whole. */
@@ -194,7 +196,7 @@ export class Pc {
   /** The first request counts: a guest that powers off and resets in one breath powers off. */
   #ask(request: MachineRequest): void {
     this.#request ??= request;
-    this.#options.onPending();
+    this.#options.onRequest();
   }
 
   #attach(rows: readonly (readonly [port: number, length: number, device: IoDevice])[]): void {

@@ -15,6 +15,8 @@ export interface Vcpu {
   start(entry: CpuEntry): void;
   /** Something became pending: the running slice ends soon. */
   requestAttention(): void;
+  /** The running slice ends in front of one of the next instructions. */
+  requestReturn(): void;
   /** Executes up to about `budget` instructions. */
   run(budget: number): SliceEnd;
   /** Instructions retired so far. */
