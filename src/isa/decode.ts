@@ -2,7 +2,7 @@
  * Decoder: guest bytes to a row of the table and its operands (SDM vol. 2, chapter 2). It is built from the rows
  * alone; no opcode is named here but prefixes.
  */
-import type { OpcodeMap, Row } from "./row.ts";
+import type { OpcodeMap, OperandKind, Row } from "./row.ts";
 
 /** What decides how bytes are read. `codeBits` is 64, or CS.D as 16 or 32; VEX exists in protected mode only. */
 export interface DecodeMode {
@@ -24,6 +24,8 @@ export class Decoded {
   outcome: Outcome = "undefined";
   row!: Row;
   length = 0;
+  /** The mode it was decoded in. */
+  codeBits: 16 | 32 | 64 = 64;
   size: 16 | 32 | 64 = 32;
   addressSize: 16 | 32 | 64 = 64;
   rep: "none" | "rep" | "repne" = "none";
@@ -84,6 +86,7 @@ export class Decoder {
     d.override = -1;
     d.lock = false;
     d.rex = 0;
+    d.codeBits = mode.codeBits;
     d.outcome = short;
 
     let byte = 0;
@@ -110,6 +113,7 @@ export class Decoder {
     let vexPrefix = 0;
     let w = (d.rex & 8) !== 0;
     let vexL = 0;
+    let vvvv = 0;
     d.vvvv = 0;
     if ((byte === 0xc4 || byte === 0xc5) && mode.protectedMode) {
       if (at >= end) return short;
@@ -131,7 +135,8 @@ export class Decoder {
         if (mapSelect < 1 || mapSelect > 3) return (d.outcome = "undefined");
         map = mapSelect as OpcodeMap;
         d.rex = mode64 ? 0x40 | inverted : 0;
-        d.vvvv = ~(last >> 3) & (mode64 ? 15 : 7);
+        vvvv = ~(last >> 3) & 15;
+        d.vvvv = mode64 ? vvvv : vvvv & 7;
         vexL = (last >> 2) & 1;
         vexPrefix = last & 3;
         if (!mode64) w = false;
@@ -158,13 +163,23 @@ export class Decoder {
       if (vex) {
         const wanted = ["NP", "66", "F3", "F2"].indexOf(candidate.prefix ?? "NP");
         if (wanted !== vexPrefix || vexL !== 0) continue;
+        // VEX.vvvv is 1111b, register 0 here, where it names none (SDM vol. 2, 2.3.5.6).
+        if (vvvv !== 0 && !candidate.operands.some((o) => o.kind === "vvvv")) continue;
       } else if (candidate.prefix !== undefined) {
         const given = rep === 0xf3 ? "F3" : rep === 0xf2 ? "F2" : operand16 ? "66" : "NP";
-        if (candidate.prefix !== given) continue;
+        if (candidate.prefix === "NFx" ? rep !== 0 : candidate.prefix !== given) continue;
       }
       if (candidate.rexW !== undefined && candidate.rexW !== w) continue;
       if (candidate.modrm && !modrmFits(candidate, modrm)) continue;
-      if (map === 0 && !candidate.plusR && (d.rex & 1) !== 0 && this.#shared.has(byte)) continue;
+      // With REX.B, 90 is XCHG; F3 90 is PAUSE all the same.
+      if (
+        map === 0 &&
+        (d.rex & 1) !== 0 &&
+        this.#shared.has(byte) &&
+        !candidate.plusR &&
+        candidate.prefix === undefined
+      )
+        continue;
       row = candidate;
       break;
     }
@@ -189,8 +204,11 @@ export class Decoder {
       d.modrm = modrm;
       d.reg = ((modrm >> 3) & 7) | ((d.rex & 4) << 1);
       d.rm = (modrm & 7) | ((d.rex & 1) << 3);
-      const controlRegister = row.operands.some((o) => o.kind === "creg" || o.kind === "dreg");
-      if (modrm < 0xc0 && !controlRegister) {
+      const special = row.operands.find((o) => o.kind === "creg" || o.kind === "dreg" || o.kind === "sreg");
+      // REX.R means nothing to segment registers (SDM vol. 2, 2.2.1.2).
+      if (special?.kind === "sreg") d.reg &= 7;
+      if (special && !exists(special.kind, d.reg)) return (d.outcome = "undefined");
+      if (modrm < 0xc0 && (!special || special.kind === "sreg")) {
         d.isMemory = true;
         at =
           d.addressSize === 16
@@ -303,11 +321,17 @@ function rank(row: Row): number {
   );
 }
 
+/** Is there a segment, control or debug register of that number? (SDM vol. 2, MOV; 0 2 3 4 8 are the control registers.) */
+function exists(kind: OperandKind, number: number): boolean {
+  if (kind === "creg") return number === 8 || (number < 5 && number !== 1);
+  return number < (kind === "sreg" ? 6 : 8);
+}
+
 function modrmFits(row: Row, modrm: number): boolean {
   if (row.fixed !== undefined) return row.plusI ? (modrm & 0xf8) === (row.fixed & 0xf8) : modrm === row.fixed;
   if (row.digit !== undefined && ((modrm >> 3) & 7) !== row.digit) return false;
   const isRegister = modrm >= 0xc0;
-  for (const operand of row.operands) {
+  for (const operand of row.syntax) {
     if (operand.kind === "mem" || operand.kind === "farmem") return !isRegister;
     if (operand.kind === "rmreg" || operand.kind === "mmrm" || operand.kind === "xmmrm") {
       if (row.operands.some((o) => o.kind === "creg" || o.kind === "dreg")) return true;

@@ -4,7 +4,7 @@
  *
  *   encoding | operands | attributes
  *
- * Encoding: NP/66/F3/F2 = mandatory prefix (NP: none of them); REX.W / W0; opcode bytes; "+r" register in the
+ * Encoding: NP/66/F3/F2 = mandatory prefix (NP: none of them; NFx: neither F3 nor F2); REX.W / W0; opcode bytes; "+r" register in the
  * opcode; "/r" or "/digit" ModRM; a further byte after the opcode is a fixed ModRM byte ("0F 01 D0"), "C0+i" one whose
  * low three bits are a register; ib iw id iq iz iv immediates and cb cz displacements are implied by the operands and left out.
  * VEX: "VEX.L0.66.0F38.W1 F7 /r".
@@ -15,13 +15,16 @@
  *   r32rm r64rm ryrm rvrm   the same, register only
  *   m8 .. m64 m80 m128 mv my m   memory only; m is the address itself, mp a far pointer 16:v
  *   vy                      general register in VEX.vvvv
- *   al cl dx av             fixed registers (av: AL's family at operand size); one: the constant 1
+ *   al cl dx av az          fixed registers (av: AL's family at operand size); one: the constant 1
  *   imm8 simm8 imm16 immz immv   immediates: simm8 and immz sign-extended to the operand size, immv full size
  *   rel8 relz               branch displacement; ptr16z: far immediate; moffs8 moffsv: absolute address
  *   sreg creg dreg sti      segment, control, debug, x87 register
  *   mm mmm32 mmm64 mmrm     MMX register in reg; register or memory; register only in rm
  *   xmm xmmm16 .. xmmm128 xmmrm xmm0   the same for XMM
  *   v: 16, 32 or 64 bits by operand size; y: 32 or 64; z: immediates of 16 or 32
+ *   [any]    written in assembly language but not handed to the meaning, which knows it or has no use for it: one of the
+ *            above, a register by name, or memory: dst8 dstv the string at ES:rDI, src8 srcv that at rSI, table8 a byte
+ *            of the table at rBX
  *
  * Attributes
  *   i64 invalid in 64-bit mode, o64 only there; d64 default operand size is 64, f64 it is always 64
@@ -75,7 +78,13 @@ export interface OperandSpec {
   readonly register: number;
 }
 
-export type Prefix = "NP" | "66" | "F3" | "F2";
+/** A register or memory operand that no bits of the encoding stand for. */
+export interface ImpliedOperand {
+  readonly kind: "implied";
+  readonly text: string;
+}
+
+export type Prefix = "NP" | "NFx" | "66" | "F3" | "F2";
 /** 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
 export type OpcodeMap = 0 | 1 | 2 | 3;
 
@@ -97,6 +106,8 @@ export interface Row {
   readonly fixed: number | undefined;
   readonly plusI: boolean;
   readonly operands: readonly OperandSpec[];
+  /** The operands as assembly language shows them: implied ones too. */
+  readonly syntax: readonly (OperandSpec | ImpliedOperand)[];
   readonly attributes: ReadonlySet<string>;
   readonly features: readonly string[];
   /** Position in the whole table: names the row in handler tables and tests. */
@@ -114,10 +125,11 @@ const FIXED: Record<string, [number, Width]> = {
   eax: [0, 32],
   rax: [0, 64],
   av: [0, "v"],
+  az: [0, "z"],
 };
 
 const PREFIXED: [RegExp, OperandKind][] = [
-  [/^rm(\d+|[vy])$/, "rm"],
+  [/^rm(\d+|[vyz])$/, "rm"],
   [/^r(\d+|[vy])rm$/, "rmreg"],
   [/^r(\d+|[vy])$/, "reg"],
   [/^m(\d+|[vy])$/, "mem"],
@@ -144,6 +156,8 @@ const PLAIN: Record<string, [OperandKind, Width]> = {
   xmm0: ["xmm0", 128],
 };
 
+const IMPLIED = /^(st|[c-gs]s|(dst|src|table)[8v])$/;
+
 function operand(text: string): OperandSpec {
   const marked = /^(r|w|rw):(.*)$/.exec(text);
   const access = (marked?.[1] ?? "r") as Access;
@@ -169,8 +183,14 @@ function operand(text: string): OperandSpec {
   throw new Error(`no operand kind ${text}`);
 }
 
+function implied(text: string): OperandSpec | ImpliedOperand {
+  return IMPLIED.test(text) ? { kind: "implied", text } : operand(text);
+}
+
 function parse(mnemonic: string, meaning: Meaning, line: string): Row {
   const [encoding = "", operands = "", attributes = ""] = line.split("|").map((part) => part.trim());
+  const texts = operands ? operands.split(",").map((text) => text.trim()) : [];
+  const syntax = texts.map((text) => (text.startsWith("[") ? implied(text.slice(1, -1)) : operand(text)));
   const words = attributes.split(/\s+/).filter(Boolean);
   const row = {
     mnemonic,
@@ -186,14 +206,14 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
     digit: undefined as number | undefined,
     fixed: undefined as number | undefined,
     plusI: false,
-    operands: operands ? operands.split(",").map((text) => operand(text.trim())) : [],
+    operands: syntax.filter((_, i) => !texts[i]!.startsWith("[")) as OperandSpec[],
+    syntax,
     attributes: new Set(words.filter((w) => FLAGS.has(w))),
     features: words.filter((w) => !FLAGS.has(w)),
     id: -1,
   };
   for (const token of encoding.split(/\s+/)) {
-    if (row.opcode < 0 && row.map === 0 && (token === "NP" || token === "66" || token === "F3" || token === "F2"))
-      row.prefix = token;
+    if (row.opcode < 0 && row.map === 0 && /^(NP|NFx|66|F3|F2)$/.test(token)) row.prefix = token as Prefix;
     else if (token === "REX.W") row.rexW = true;
     else if (token === "W0") row.rexW = false;
     else if (token.startsWith("VEX.")) {

@@ -30,9 +30,9 @@ function operation(mnemonic: string, runtime: string, digit: number, mirrored: n
   return [
     ...x87(mnemonic, float, `D8 /${digit} | m32\n DC /${digit} | m64`),
     ...x87(`FI${mnemonic.slice(1)}`, integer, `DE /${digit} | m16\n DA /${digit} | m32`),
-    ...x87(mnemonic, toTop, `D8 ${byte(digit)}+i | sti`),
-    ...x87(mnemonic, toOther(0), `DC ${byte(mirrored)}+i | rw:sti`),
-    ...x87(`${mnemonic}P`, toOther(1), `DE ${byte(mirrored)}+i | rw:sti`),
+    ...x87(mnemonic, toTop, `D8 ${byte(digit)}+i | [st], sti`),
+    ...x87(mnemonic, toOther(0), `DC ${byte(mirrored)}+i | rw:sti, [st]`),
+    ...x87(`${mnemonic}P`, toOther(1), `DE ${byte(mirrored)}+i | rw:sti, [st]`),
   ];
 }
 
@@ -73,10 +73,10 @@ export const X87_ARITHMETIC = [
   ...x87("FUCOMP", compareRegister(1, 1), "DD E8+i | sti"),
   ...x87("FUCOMPP", compareRegister(1, 2), "DA E9"),
   ...x87("FTST", plain("test"), "D9 E4"),
-  ...x87("FCOMI", compareFlags(0, 0), "DB F0+i | sti | cmov"),
-  ...x87("FCOMIP", compareFlags(0, 1), "DF F0+i | sti | cmov"),
-  ...x87("FUCOMI", compareFlags(1, 0), "DB E8+i | sti | cmov"),
-  ...x87("FUCOMIP", compareFlags(1, 1), "DF E8+i | sti | cmov"),
+  ...x87("FCOMI", compareFlags(0, 0), "DB F0+i | [st], sti | cmov"),
+  ...x87("FCOMIP", compareFlags(0, 1), "DF F0+i | [st], sti | cmov"),
+  ...x87("FUCOMI", compareFlags(1, 0), "DB E8+i | [st], sti | cmov"),
+  ...x87("FUCOMIP", compareFlags(1, 1), "DF E8+i | [st], sti | cmov"),
   ...x87("F2XM1", plain("f2xm1"), "D9 F0"),
   ...x87("FYL2X", plain("fyl2x"), "D9 F1"),
   ...x87("FYL2XP1", plain("fyl2xp1"), "D9 F9"),

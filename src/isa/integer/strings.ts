@@ -158,19 +158,25 @@ const scas = (width: Bits | undefined) => (m: Context) => {
   repeat(m, element, whileCompared(m));
 };
 
-/** A byte form, and one at the operand size. */
-const pair = (mnemonic: string, opcode: number, meaning: (width: Bits | undefined) => (m: Context) => void) => {
+/** A byte form, and one at the operand size. `syntax`: dst and src in the order assembly language has them. */
+const pair = (
+  mnemonic: string,
+  opcode: number,
+  syntax: string,
+  meaning: (width: Bits | undefined) => (m: Context) => void,
+) => {
   const hex = (n: number) => n.toString(16).toUpperCase();
+  const operands = (width: string) => syntax.replace(/\w+/g, (name) => `[${name}${width}]`);
   return [
-    ...insn(`${mnemonic}B`, meaning(8), `${hex(opcode)} | | rep asize mode`),
-    ...insn(mnemonic, meaning(undefined), `${hex(opcode + 1)} | | rep asize size mode`),
+    ...insn(`${mnemonic}B`, meaning(8), `${hex(opcode)} | ${operands("8")} | rep asize mode`),
+    ...insn(mnemonic, meaning(undefined), `${hex(opcode + 1)} | ${operands("v")} | rep asize size mode`),
   ];
 };
 
 export const STRINGS = [
-  ...pair("MOVS", 0xa4, movs),
-  ...pair("CMPS", 0xa6, cmps),
-  ...pair("STOS", 0xaa, stos),
-  ...pair("LODS", 0xac, lods),
-  ...pair("SCAS", 0xae, scas),
+  ...pair("MOVS", 0xa4, "dst, src", movs),
+  ...pair("CMPS", 0xa6, "src, dst", cmps),
+  ...pair("STOS", 0xaa, "dst", stos),
+  ...pair("LODS", 0xac, "src", lods),
+  ...pair("SCAS", 0xae, "dst", scas),
 ];

@@ -150,12 +150,12 @@ const popf = (m: Context) => {
 };
 
 export const IO = [
-  ...insn("IN", input, "E4 | w:al, imm8\n E5 | w:av, imm8\n EC | w:al, dx\n ED | w:av, dx"),
-  ...insn("OUT", output, "E6 | imm8, al\n E7 | imm8, av\n EE | dx, al\n EF | dx, av"),
-  ...insn("INS", string(true, 8), "6C | | asize rep"),
-  ...insn("INS", string(true), "6D | | asize rep size"),
-  ...insn("OUTS", string(false, 8), "6E | | asize rep"),
-  ...insn("OUTS", string(false), "6F | | asize rep size"),
+  ...insn("IN", input, "E4 | w:al, imm8\n E5 | w:az, imm8\n EC | w:al, dx\n ED | w:az, dx"),
+  ...insn("OUT", output, "E6 | imm8, al\n E7 | imm8, az\n EE | dx, al\n EF | dx, az"),
+  ...insn("INSB", string(true, 8), "6C | [dst8], [dx] | asize rep"),
+  ...insn("INS", string(true), "6D | [dstv], [dx] | asize rep size"),
+  ...insn("OUTSB", string(false, 8), "6E | [dx], [src8] | asize rep"),
+  ...insn("OUTS", string(false), "6F | [dx], [srcv] | asize rep size"),
   ...insn("CLI", cli, "FA"),
   ...insn("STI", sti, "FB"),
   ...insn("PUSHF", pushf, "9C | | d64 size mode"),

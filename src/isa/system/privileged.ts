@@ -115,11 +115,16 @@ const storeTable = (table: "gdtr" | "idtr") => (m: Context, dst: Operand) => {
   else m.store(32, dst.linear(2), base.wrap());
 };
 
-const invlpg = (m: Context, operand: Operand) => m.runtime("invlpg", operand.linear());
+/** INVLPG and INVPCID serialize (SDM vol. 3A, 8.3): what runs next is fetched by the new translation. */
+const invlpg = (m: Context, operand: Operand) => {
+  m.runtime("invlpg", operand.linear());
+  m.leave();
+};
 const invpcid = (m: Context, type: Operand, source: Operand) => {
   const pcid = m.load(64, source.linear()) as I64;
   const address = m.load(64, source.linear(8)) as I64;
   system(m, "invpcid", m.f.let(type.read().extendU()), pcid, address);
+  m.leave();
 };
 const nothing = () => undefined;
 

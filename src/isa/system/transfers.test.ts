@@ -20,7 +20,7 @@ function* codes(row: Row): Generator<number[]> {
 }
 
 const names = (row: Row, size: number): string => {
-  if (row.mnemonic === "RET") return "Retf";
+  if (row.mnemonic === "RETF") return "Retf";
   if (row.mnemonic === "IRET") return { 16: "Iret", 32: "Iretd", 64: "Iretq" }[size]!;
   return row.mnemonic[0] + row.mnemonic.slice(1).toLowerCase();
 };
