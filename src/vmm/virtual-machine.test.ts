@@ -127,8 +127,8 @@ describe("a virtual machine", () => {
     print(1, "vivarium ready 1\n");
     await vm.ready;
     expect(read(1)).toMatch(/^run 1 .*'echo' 'it'\\''s'\n$/);
-    print(2, `it's\n${TOKEN}`);
-    print(3, TOKEN);
+    print(2, `${TOKEN}it's\n${TOKEN}`);
+    print(3, TOKEN + TOKEN);
     print(1, "exit 1 3\n");
     expect(await result).toEqual({ exitCode: 3 });
     expect(output).toBe("it's\n");
