@@ -32,6 +32,20 @@ const clamp = (f: FunctionBuilder, count: I64): I32 => f.let(select(count.gtU(PA
 const lowest = (f: FunctionBuilder, linear: I64, bytes: I32, size: I32, down: I32): I64 =>
   f.let(select(down, linear.sub(bytes.sub(size).extendU()), linear));
 
+/** The first `length` bytes of `bytes` at `target` are there; the rest becomes copies of them, each twice as long. */
+const repeat = (f: FunctionBuilder, target: I32, length: I32, bytes: I32): void => {
+  const done = f.variable(length);
+  f.while(
+    () => done.get().ltU(bytes),
+    () => {
+      const rest = f.let(bytes.sub(done.get()));
+      const chunk = f.let(select(rest.ltU(done.get()), rest, done.get()));
+      f.copy(target.add(done.get()), target, chunk);
+      done.set(done.get().add(chunk));
+    },
+  );
+};
+
 export const STRING_FUNCTIONS = [
   /** (destination, source, elements wanted, element size, direction flag) → elements done. */
   runtime("rep_movs", "i64 i64 i64 i32 i32", "i32", (f, env) => {
@@ -57,17 +71,8 @@ export const STRING_FUNCTIONS = [
     });
     // Overlapping: the pattern of `ahead` bytes repeats. Downward runs, and elements that overlap themselves, are left to the slow way.
     f.if(down.or(ahead.ltU(size)), () => f.return(i32(0)));
-    const done = f.variable(ahead);
     f.copy(target, source, ahead);
-    f.while(
-      () => done.get().ltU(bytes),
-      () => {
-        const rest = f.let(bytes.sub(done.get()));
-        const chunk = f.let(select(rest.ltU(done.get()), rest, done.get()));
-        f.copy(target.add(done.get()), target, chunk);
-        done.set(done.get().add(chunk));
-      },
-    );
+    repeat(f, target, ahead, bytes);
     f.return(count);
   }),
 
@@ -86,7 +91,7 @@ export const STRING_FUNCTIONS = [
       f.fill(target, value.wrap(), bytes);
       f.return(count);
     });
-    // One element, then copies of what is there, each twice as long.
+    // One element, then copies of it.
     f.if(
       size.eq(2),
       () => f.store("i64.store16", target, value),
@@ -97,16 +102,7 @@ export const STRING_FUNCTIONS = [
           () => f.store("i64.store", target, value),
         ),
     );
-    const done = f.variable(size);
-    f.while(
-      () => done.get().ltU(bytes),
-      () => {
-        const rest = f.let(bytes.sub(done.get()));
-        const chunk = f.let(select(rest.ltU(done.get()), rest, done.get()));
-        f.copy(target.add(done.get()), target, chunk);
-        done.set(done.get().add(chunk));
-      },
-    );
+    repeat(f, target, size, bytes);
     f.return(count);
   }),
 ];
