@@ -213,7 +213,8 @@ export function controlFunctions(type: IndirectType) {
       else {
         const base = env.get("cs.base", "i64");
         const offset = f.let(next.sub(base).add(displacement).and(mask));
-        f.if(f.callFor("i32", env.fn("check_target"), offset), () => f.returnCall(env.fn("fault"), r, budget));
+        // A branch that faults did not retire; the handler counted it.
+        f.if(f.callFor("i32", env.fn("check_target"), offset), () => f.returnCall(env.fn("fault"), r, budget.add(1)));
         target = f.let(offset.add(base).and(0xffff_ffff));
       }
       if (!links) {

@@ -1,0 +1,108 @@
+/** Guests that mean ill, found by the fuzzer (tests/fuzz) and cut down. */
+import { describe, expect, it } from "vitest";
+import { Cpu, type CpuEntry, type CpuPorts, memoryPages } from "./index.ts";
+
+const RAM = 0x20_0000;
+const GDT = 0x1000;
+const IDT = 0x2000;
+const PML4 = 0x4000;
+const PDPT = 0x5000;
+const PD = 0x6000;
+const PT = 0x7000;
+const CODE = 0x8000;
+const HANDLER = 0x9000;
+const OTHER = 0xa000;
+const STACK = 0x1_0000;
+const HLT = 0xf4;
+
+const none = () => 0;
+const ports: CpuPorts = {
+  portRead: () => -1,
+  portWrite: none,
+  mmioRead: () => -1,
+  mmioWrite: none,
+  tsc: none,
+  wallTime: none,
+  random: none,
+  apic: {
+    pending: () => -1,
+    acknowledge: () => -1,
+    takeNmi: () => false,
+    readMsr: () => -1,
+    readMsrHigh: none,
+    writeMsr: () => false,
+    apicBaseLow: 0,
+    apicBaseHigh: 0,
+    writeApicBase: () => false,
+    cr8: 0,
+    tscDeadline: 0,
+    setTscDeadline: none,
+  },
+};
+
+/** A CPU about to run `code`; every exception goes to HANDLER, which is `handler`. */
+function guest(mode: CpuEntry["mode"], code: readonly number[], handler: readonly number[] = [HLT]): Cpu {
+  const pages = memoryPages(RAM);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const cpu = new Cpu({ memory, ramSize: RAM, model: "x86-64", ports, id: 0 });
+  const view = new DataView(cpu.ram.buffer, cpu.ram.byteOffset, cpu.ram.byteLength);
+  const long = mode === "long64";
+  view.setBigUint64(GDT + 8, long ? 0x00af_9b00_0000_ffffn : 0x00cf_9b00_0000_ffffn, true);
+  view.setBigUint64(GDT + 16, 0x00cf_9300_0000_ffffn, true);
+  for (let vector = 0; vector < 32; vector++) {
+    const at = IDT + vector * (long ? 16 : 8);
+    view.setUint32(at, 0x0008_0000 | HANDLER, true);
+    view.setUint32(at + 4, 0x8e00, true);
+  }
+  view.setUint32(PML4, PDPT | 3, true);
+  view.setUint32(PDPT, PD | 3, true);
+  view.setUint32(PD, PT | 3, true);
+  for (let page = 0; page < 512; page++) view.setUint32(PT + 8 * page, (page << 12) | 3, true);
+  cpu.ram.set(code, CODE);
+  cpu.ram.set(handler, HANDLER);
+  const selectors = { cs: 8, ds: 16, es: 16, ss: 16 };
+  cpu.start({
+    mode,
+    rip: CODE,
+    rsp: STACK,
+    registers: {},
+    gdt: { base: GDT, limit: 0x17 },
+    selectors,
+    pageTables: PML4,
+  });
+  cpu.r.setNumber("idtr.base", IDT);
+  cpu.r.set("idtr.limit", 0x1ff);
+  return cpu;
+}
+
+describe("a hostile guest", () => {
+  it.each(["flat32", "long64"] as const)("whose handler is undefined code leaves the host its time (%s)", (mode) => {
+    const cpu = guest(mode, [0x0f, 0x0b], [0x0f, 0x0b]);
+    expect(cpu.run(100)).toBe("running");
+    expect(cpu.instructions).toBe(0);
+    // 64-bit mode aligns each frame to 16 bytes.
+    expect(STACK - cpu.r.getNumber("rsp")).toBe(mode === "long64" ? 40 + 99 * 48 : 100 * 12);
+  });
+
+  it("retires nothing with a branch beyond the segment's limit", () => {
+    const cpu = guest("flat32", [0x0f, 0x84, 0, 0, 0x10, 0]); // jz far away
+    cpu.setEflags(0x42);
+    const cs = cpu.getSegment(1);
+    cpu.setSegment(1, { ...cs, limit: 0xf_ffff });
+    cpu.updateMode();
+    expect(cpu.run(100)).toBe("halted");
+    expect(cpu.r.getNumber("rip")).toBe(HANDLER + 1);
+    expect(cpu.instructions).toBe(1);
+  });
+
+  it("that maps another page under its running code and tells by INVLPG runs the other page", () => {
+    // mov dword [PTE of this page], OTHER | 3; invlpg [this page]; mov al, 1; hlt
+    const entry = PT + (CODE >> 12) * 8;
+    const code = [0xc7, 0x04, 0x25, entry & 0xff, entry >> 8, 0, 0, 3, OTHER >> 8, 0, 0];
+    const invlpg = [0x0f, 0x01, 0x3c, 0x25, 0, CODE >> 8, 0, 0];
+    const cpu = guest("long64", [...code, ...invlpg, 0xb0, 1, HLT]);
+    cpu.ram.set([0xb0, 2, HLT], OTHER + code.length + invlpg.length);
+    expect(cpu.run(100)).toBe("halted");
+    expect(cpu.r.getNumber("rax")).toBe(2);
+  });
+});
