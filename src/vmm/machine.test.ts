@@ -58,8 +58,9 @@ const run = (steps: readonly Step[], boot: Partial<BootSpec> = {}, prepare?: (ho
 
 const out =
   (port: number, value: number, size: 1 | 2 | 4 = 1): Step =>
-  (ports) =>
-    void ports.portWrite(port, size, value);
+  (ports) => {
+    ports.portWrite(port, size, value);
+  };
 
 /** The I/O APIC's entry of a pin: this vector to APIC 0, edge. And the local APIC on. */
 const route = (ports: VcpuPorts, pin: number, vector: number): void => {
