@@ -14,6 +14,7 @@ import { EXIT } from "./runtime/exits.ts";
 import type { Imports } from "./runtime/imports.ts";
 import { ACCESS } from "./runtime/paging.ts";
 import { TRAP } from "./runtime/traps.ts";
+import { type CpuSnapshot, readFields, writeFields } from "./snapshot.ts";
 import { software } from "./software.ts";
 import { GPR_NAMES, SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
 import {
@@ -144,6 +145,23 @@ export class Cpu implements CpuContext {
   /** Something became pending: generated code returns at its next jump. */
   requestAttention(): void {
     this.#words[this.#attention] = 1;
+  }
+
+  /** All that must be kept of this vCPU between two slices. The local APIC keeps its own. */
+  save(): CpuSnapshot {
+    const { msrs, tscOffset } = this;
+    return { version: 1, fields: readFields(this.r, this.#bytes), msrs: [...msrs], tscOffset };
+  }
+
+  /** Goes on from a saved state. Throws TypeError where it is not one of this version's. */
+  restore(saved: CpuSnapshot): void {
+    if (saved.version !== 1) throw new TypeError(`a vCPU snapshot of version ${saved.version} cannot be restored`);
+    this.reset();
+    writeFields(this.r, this.#bytes, saved.fields);
+    for (const [index, value] of saved.msrs) this.msrs.set(index, value);
+    this.tscOffset = saved.tscOffset;
+    this.#x.flush_tlb();
+    this.updateMode();
   }
 
   /** The machine wants its thread back: `run` returns in front of one of the next instructions. */

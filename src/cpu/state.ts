@@ -171,6 +171,9 @@ function layOut(): Map<string, Field> {
   return fields;
 }
 
+/** Bytes a field of a type takes. */
+export const fieldSize = (type: FieldType): number => SIZE[type];
+
 /** Bytes the state takes. */
 export const STATE_SIZE = 4096;
 
