@@ -5,7 +5,7 @@
 type Register = "eax" | "ebx" | "ecx" | "edx";
 
 /** name → leaf, subleaf, register, bit. */
-const FEATURES = {
+export const FEATURES = {
   fpu: [1, 0, "edx", 0],
   de: [1, 0, "edx", 2],
   pse: [1, 0, "edx", 3],

@@ -34,6 +34,20 @@ export const MSR = {
   kvmSystemTimeOld: 0x12,
 } as const;
 
+/** Those that system/msr.ts handles by code: what they are. */
+export const HANDLED_MSRS: readonly (readonly [index: number, name: string, about: string])[] = [
+  [MSR.tsc, "IA32_TIME_STAMP_COUNTER", "nanoseconds since reset; a write sets it"],
+  [MSR.apicBase, "IA32_APIC_BASE", "the local APIC's"],
+  [MSR.archCapabilities, "IA32_ARCH_CAPABILITIES", "read-only; with arch_capabilities"],
+  [MSR.tscDeadline, "IA32_TSC_DEADLINE", "the local APIC timer's; with tsc_deadline"],
+  [MSR.x2apicFirst, "x2APIC registers", "up to 0x8ff, in x2APIC mode"],
+  [MSR.efer, "IA32_EFER", "SCE LME LMA NXE, as the model has them"],
+  [MSR.kvmWallClock, "MSR_KVM_WALL_CLOCK_NEW", "where the guest wants the wall clock at boot"],
+  [MSR.kvmSystemTime, "MSR_KVM_SYSTEM_TIME_NEW", "where the guest wants kvm-clock"],
+  [MSR.kvmWallClockOld, "MSR_KVM_WALL_CLOCK", "the same, by its old number"],
+  [MSR.kvmSystemTimeOld, "MSR_KVM_SYSTEM_TIME", "the same, by its old number"],
+];
+
 const rows: MsrRow[] = [
   [0x17, "IA32_PLATFORM_ID", 0n, "fixed"],
   [0x3a, "IA32_FEATURE_CONTROL", 1n, "fixed"],

@@ -232,5 +232,5 @@ export const PRIVILEGED = [
   ...insn("CLAC", ac(false), "NP 0F 01 CA | | smap"),
   ...insn("STAC", ac(true), "NP 0F 01 CB | | smap"),
   ...insn("VMCALL", hypercall, "NP 0F 01 C1"),
-  ...insn("VMMCALL", hypercall, "NP 0F 01 D9"),
+  ...insn("VMMCALL", hypercall, "NFx 0F 01 D9"),
 ];
