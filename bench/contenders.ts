@@ -22,6 +22,8 @@ const VIV_FLAGS = ["run", "-q", "-m", `${GUEST_MEMORY_MIB}M`];
 export interface Subject {
   readonly program: Program;
   readonly kernel: string;
+  /** Given to the Node that runs Vivarium: V8's flags, a profiler. */
+  readonly nodeFlags: readonly string[];
 }
 
 /** Both machines get the same; what follows "--" the kernel hands to init as arguments. */
@@ -29,13 +31,20 @@ export const kernelCommandLine = (args: readonly string[]): string =>
   ["console=ttyS0,115200", "quiet", "panic=-1", "--", ...args].join(" ");
 
 /** The command that runs the program with `args`. */
-export function commandOf(contender: Contender, { program, kernel }: Subject, args: readonly string[]): string[] {
+export function commandOf(
+  contender: Contender,
+  { program, kernel, nodeFlags }: Subject,
+  args: readonly string[],
+): string[] {
   const append = kernelCommandLine(args);
   switch (contender) {
     case "native":
       return [program.path, ...args];
     case "vivarium":
-      return [process.execPath, VIV, ...VIV_FLAGS, "--kernel", kernel, "--initrd", program.initrd, "--append", append];
+      return [process.execPath, ...nodeFlags, VIV, ...VIV_FLAGS, "--kernel", kernel].concat(
+        ["--initrd", program.initrd],
+        ["--append", append],
+      );
     case "qemu":
       return [QEMU, ...QEMU_FLAGS, "-kernel", kernel, "-initrd", program.initrd, "-append", append];
   }

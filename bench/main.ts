@@ -26,6 +26,7 @@ const HELP = `npm run bench -- [options] [kernel...]
   --against LIST   of native,vivarium,qemu for the kernels (default: all)
   --percent N      size of the kernels' work
   --repetitions N  processes of each contender
+  --node-flags F   for the Node that runs Vivarium, as --node-flags=--no-liftoff
   --json           results as JSON
 `;
 const PARTS = ["kernels", "instructions", "boot", "memory"];
@@ -40,6 +41,7 @@ const { values: flags, positionals: only } = parseArgs({
     against: { type: "string", default: CONTENDERS.join(",") },
     percent: { type: "string" },
     repetitions: { type: "string" },
+    "node-flags": { type: "string", default: "" },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -64,7 +66,8 @@ async function run(directory: string): Promise<void> {
   const guest = await buildDefaultGuest(guestPorts());
   const kernel = join(directory, "kernel");
   await writeFile(kernel, guest.kernel);
-  const subject: Subject = { program, kernel };
+  const nodeFlags = flags["node-flags"].split(" ").filter((flag) => flag !== "");
+  const subject: Subject = { program, kernel, nodeFlags };
 
   const host = describeHost(program, `Debian cloud kernel, ${guest.name} ${guest.version}`);
   const kernels = parts.includes("kernels")

@@ -15,6 +15,8 @@ export interface MemoryUse {
   readonly nowMiB: number;
   /** Guest RAM that is really there. */
   readonly guestMiB: number;
+  /** The engine's part of the same WebAssembly memory that is there: TLBs, decoded code. */
+  readonly engineMiB: number;
 }
 
 const TIMEOUT_MS = 300_000;
@@ -46,11 +48,14 @@ function memoryOf(contender: MachineContender, pid: number): MemoryUse {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const kib = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+) kB$`, "m").exec(status)![1]);
   const ram = GUEST_MEMORY_MIB * MiB;
-  const guest =
-    contender === "vivarium"
-      ? residentPages(pid, memoryPages(ram) * WASM_PAGE, RAM_BASE, ram)
-      : residentPages(pid, ram, 0, ram);
-  return { peakMiB: kib("VmHWM") / 1024, nowMiB: kib("VmRSS") / 1024, guestMiB: (guest * PAGE) / MiB };
+  const [size, base] = contender === "vivarium" ? [memoryPages(ram) * WASM_PAGE, RAM_BASE] : [ram, 0];
+  const toMiB = (pages: number): number => (pages * PAGE) / MiB;
+  return {
+    peakMiB: kib("VmHWM") / 1024,
+    nowMiB: kib("VmRSS") / 1024,
+    guestMiB: toMiB(residentPages(pid, size, base, ram)),
+    engineMiB: toMiB(residentPages(pid, size, 0, base)),
+  };
 }
 
 /** Resident pages of `length` bytes from `offset` on, in the writable mapping of exactly `size` bytes. */

@@ -22,7 +22,7 @@ const TARGET = { geometricMean: 40, mips: 100, boot: 12, memoryMiB: 200 } as con
 /** The kernel whose instructions a second are the figure for integer loops. */
 const INTEGER_LOOP = "alu";
 
-const ms = (ns: number): string => (ns / 1e6).toFixed(1);
+const ms = (ns: number): string => (Number.isFinite(ns) ? (ns / 1e6).toFixed(1) : "–");
 const times = (ratio: number): string => (Number.isFinite(ratio) ? `${ratio.toFixed(1)}` : "–");
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
@@ -103,10 +103,10 @@ function bootTable(boot: Readonly<Record<MachineContender, BootTimes>>): string 
 }
 
 function memoryTable(memory: Readonly<Record<MachineContender, MemoryUse>>): string {
-  const row = (name: string, { peakMiB, nowMiB, guestMiB }: MemoryUse): string[] =>
-    [name].concat([peakMiB, nowMiB, guestMiB, peakMiB - guestMiB].map((size) => size.toFixed(0)));
+  const row = (name: string, { peakMiB, nowMiB, guestMiB, engineMiB }: MemoryUse): string[] =>
+    [name].concat([peakMiB, nowMiB, guestMiB, peakMiB - guestMiB, engineMiB].map((size) => size.toFixed(0)));
   return table(
-    ["memory, MiB", "peak", "at userspace", "guest RAM in use", "peak over the guest's"],
+    ["memory, MiB", "peak", "at userspace", "guest RAM in use", "peak over the guest's", "of it engine data"],
     [row("Vivarium", memory.vivarium), row("TCG", memory.qemu)],
   );
 }
@@ -115,6 +115,8 @@ function memoryTable(memory: Readonly<Record<MachineContender, MemoryUse>>): str
 export function verdicts({ kernels, instructions, boot, memory }: Results): string[] {
   const lines: string[] = [];
   const say = (what: string, value: number, unit: string, wanted: string, reached: boolean): void => {
+    // What was not measured has no verdict.
+    if (!Number.isFinite(value)) return;
     lines.push(`${reached ? "reached" : "MISSED "}  ${what}: ${value.toFixed(1)}${unit} (${wanted})`);
   };
   if (kernels && kernels.length > 0) {
