@@ -1,12 +1,11 @@
 /**
  * The local APIC of one vCPU, SDM vol. 3A chapter 11: xAPIC page and x2APIC MSRs over one set of registers,
- * acceptance and priority of interrupts, the local vector table, IPIs and the timer (apic-timer.ts).
+ * acceptance and priority of interrupts. The local vector table is in local-vectors.ts, the timer in apic-timer.ts.
  * Not modelled: SMI, CMCI, EOI-broadcast suppression, error conditions of the old APIC serial bus, focus processor.
  * Delivery is immediate, so delivery status always reads idle.
  */
 import type { Ns } from "../../base/index.ts";
 import type { AccessSize, IoDevice } from "../bus.ts";
-import { LOCAL_APIC } from "../platform.ts";
 import type { Clock } from "../ports.ts";
 import type { Section } from "../state.ts";
 import type { Timers } from "../timers.ts";
@@ -20,14 +19,15 @@ import {
   ESR,
   LVT_FIRST,
   LVT_LAST,
-  LVT_LEVEL,
   LVT_MASKED,
-  REMOTE_IRR,
   SVR_ENABLE,
   TIMER_MODE_SHIFT,
   X2APIC_MSR_BASE,
 } from "./apic-registers.ts";
-import { ApicTimer, type ApicTimerState, apicTimerReset } from "./apic-timer.ts";
+import { ApicTimer, apicTimerReset } from "./apic-timer.ts";
+import { ipiOf, matchesLogical, matchesX2apic } from "./ipi.ts";
+import { type LocalApicState, localApicPowerUp, NONE } from "./local-apic-state.ts";
+import { LocalVectors } from "./local-vectors.ts";
 import {
   BROADCAST,
   DELIVERY,
@@ -41,10 +41,6 @@ import { clearVector, hasVector, highestVector, setVector } from "./vector-map.t
 
 /** Vectors 0 to 15 are reserved: SDM 11.5.2. */
 const FIRST_LEGAL_VECTOR = 16;
-const ICR_ASSERT = 0x4000;
-const ICR_LEVEL = 0x8000;
-const ICR_LOGICAL = 0x800;
-const NONE = -1;
 
 /** What a local APIC is connected to. */
 export interface LocalApicPorts {
@@ -60,26 +56,6 @@ export interface LocalApicPorts {
   onPending(): void;
 }
 
-export interface LocalApicState {
-  /** By register index, see apic-registers.ts. */
-  registers: number[];
-  baseLow: number;
-  baseHigh: number;
-  timer: ApicTimerState;
-  /** Errors seen since ESR was last written. */
-  errors: number;
-  /** Levels of LINT0 and LINT1. */
-  lint: [boolean, boolean];
-  /** An I/O APIC sent an ExtINT message. */
-  extInt: boolean;
-  nmi: boolean;
-  init: boolean;
-  /** Vector of a pending SIPI, or -1. */
-  startUp: number;
-  /** After INIT an application processor does nothing until a SIPI comes. */
-  waitsForStartUp: boolean;
-}
-
 export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicState> {
   readonly name = "local APIC";
   readonly section: { readonly name: string; readonly version: number };
@@ -88,6 +64,7 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
   readonly #bootstrap: boolean;
   readonly #ports: LocalApicPorts;
   readonly #timer: ApicTimer;
+  readonly #vectors: LocalVectors;
   readonly #baseReservedHigh: number;
   #state: LocalApicState;
   /** The vector `onPending` was last called for. */
@@ -99,8 +76,15 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
     this.#bootstrap = options.bootstrap;
     this.#baseReservedHigh = ~(2 ** (options.physicalAddressBits - 32) - 1);
     this.#ports = ports;
-    this.#state = this.#powerUp();
-    this.#timer = new ApicTimer(this.#state.timer, ports.clock, ports.timers, () => this.#signal(APIC.lvtTimer.index));
+    this.#state = localApicPowerUp(this.initialId, this.#bootstrap);
+    this.#vectors = new LocalVectors(() => this.#state, {
+      accept: (mode, vector) => void this.accept(mode, vector, false),
+      acceptFixed: (vector, level) => this.#acceptFixed(vector, level),
+      changed: () => this.#changed(),
+    });
+    this.#timer = new ApicTimer(this.#state.timer, ports.clock, ports.timers, () =>
+      this.#vectors.signal(APIC.lvtTimer.index),
+    );
   }
 
   get state(): LocalApicState {
@@ -116,7 +100,7 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
 
   /** Power-up or RESET. */
   reset(): void {
-    this.restore(this.#powerUp());
+    this.restore(localApicPowerUp(this.initialId, this.#bootstrap));
   }
 
   /**
@@ -299,17 +283,9 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
     if (destination >>> 0 === BROADCAST) return true;
     if (!logical) return destination >>> 0 === this.#id;
     const ldr = this.#get(APIC.ldr.index);
-    if (this.#x2apicMode) return destination >>> 16 === ldr >>> 16 && (destination & ldr & 0xffff) !== 0;
-    if (destination >>> 0 > 0xff) return false;
-    const address = ldr >>> 24;
-    switch (this.#state.registers[APIC.dfr.index]! >>> 28) {
-      case 0xf:
-        return (destination & address) !== 0;
-      case 0:
-        return destination >> 4 === address >> 4 && (destination & address & 0xf) !== 0;
-      default:
-        return false;
-    }
+    return this.#x2apicMode
+      ? matchesX2apic(destination, ldr)
+      : matchesLogical(destination, ldr >>> 24, this.#state.registers[APIC.dfr.index]! >>> 28);
   }
 
   accept(mode: number, vector: number, level: boolean): boolean {
@@ -350,7 +326,7 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
     if (s.lint[pin] === high) return;
     s.lint[pin] = high;
     if (!high) this.#announced = NONE;
-    else if (this.#hardwareEnabled) this.#lintActive(pin, true);
+    else if (this.#hardwareEnabled) this.#vectors.pinActive(pin, true);
     else this.#bypassed(pin);
   }
 
@@ -370,24 +346,6 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
 
   get #id(): number {
     return this.#x2apicMode ? this.initialId : this.#state.registers[APIC.id.index]! >>> 24;
-  }
-
-  #powerUp(): LocalApicState {
-    const registers = apicResetValues();
-    registers[APIC.id.index] = this.initialId << 24;
-    return {
-      registers,
-      baseLow: LOCAL_APIC.address | APIC_BASE.enable | (this.#bootstrap ? APIC_BASE.bsp : 0),
-      baseHigh: 0,
-      timer: apicTimerReset(),
-      errors: 0,
-      lint: [false, false],
-      extInt: false,
-      nmi: false,
-      init: false,
-      startUp: NONE,
-      waitsForStartUp: !this.#bootstrap,
-    };
   }
 
   /** The state INIT leaves (SDM 11.4.7.3): as after power-up but for the ID; IA32_APIC_BASE stays, and so do the wires. */
@@ -475,45 +433,17 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
     this.#changed();
   }
 
-  /** While the APIC is software-disabled all LVT entries are masked and stay so, SDM 11.4.7.2. */
   #setLvt(index: number, value: number): void {
     const r = this.#state.registers;
-    const masked = (r[APIC.svr.index]! & SVR_ENABLE) === 0 ? LVT_MASKED : 0;
-    const kept = (value & LVT_LEVEL) !== 0 ? r[index]! & REMOTE_IRR : 0;
-    r[index] = value | masked | kept;
-    if (index === APIC.lvtTimer.index) {
-      this.#timer.configure((value >> TIMER_MODE_SHIFT) & 3, (r[index]! & LVT_MASKED) !== 0);
-      r[APIC.initialCount.index] = this.#state.timer.initialCount;
-    } else if (index === APIC.lvtLint0.index || index === APIC.lvtLint1.index) {
-      const pin = index === APIC.lvtLint0.index ? 0 : 1;
-      if (this.#state.lint[pin]) this.#lintActive(pin, false);
-    }
+    this.#vectors.set(index, value);
+    if (index !== APIC.lvtTimer.index) return;
+    this.#timer.configure((value >> TIMER_MODE_SHIFT) & 3, (r[index]! & LVT_MASKED) !== 0);
+    r[APIC.initialCount.index] = this.#state.timer.initialCount;
   }
 
   #maskAll(): void {
     const r = this.#state.registers;
     for (let index: number = LVT_FIRST; index <= LVT_LAST; index++) this.#setLvt(index, r[index]! | LVT_MASKED);
-  }
-
-  /** A local interrupt source fires: the entry says as what. */
-  #signal(index: number): void {
-    const entry = this.#state.registers[index]!;
-    if ((entry & LVT_MASKED) !== 0) return;
-    const fixedOnly = index === APIC.lvtTimer.index || index === APIC.lvtError.index;
-    this.accept(fixedOnly ? DELIVERY.fixed : (entry >> 8) & 7, entry & 0xff, false);
-  }
-
-  /** A LINT pin is high. Edges count when they come, levels as long as they last. */
-  #lintActive(pin: 0 | 1, edge: boolean): void {
-    const r = this.#state.registers;
-    const index = APIC.lvtLint0.index + pin;
-    const entry = r[index]!;
-    const mode = (entry >> 8) & 7;
-    if ((entry & LVT_MASKED) !== 0) return;
-    if (mode === DELIVERY.extInt) this.#changed();
-    else if (mode === DELIVERY.fixed && (entry & LVT_LEVEL) !== 0) {
-      if ((entry & REMOTE_IRR) === 0 && this.#acceptFixed(entry & 0xff, true)) r[index] = entry | REMOTE_IRR;
-    } else if (edge) this.#signal(index);
   }
 
   /** With the APIC disabled its pins are the processor's INTR and NMI, SDM 11.4.3. */
@@ -545,7 +475,7 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
     s.errors |= bit;
     const entry = s.registers[APIC.lvtError.index]!;
     // An error entry with an illegal vector would raise itself again without end.
-    if ((entry & LVT_MASKED) === 0 && (entry & 0xff) >= FIRST_LEGAL_VECTOR) this.#signal(APIC.lvtError.index);
+    if ((entry & LVT_MASKED) === 0 && (entry & 0xff) >= FIRST_LEGAL_VECTOR) this.#vectors.signal(APIC.lvtError.index);
   }
 
   #endOfInterrupt(): void {
@@ -555,44 +485,24 @@ export class LocalApic implements IoDevice, InterruptTarget, Section<LocalApicSt
     clearVector(r, APIC.isr.index, vector);
     if (!hasVector(r, APIC.tmr.index, vector)) return;
     this.#ports.endOfInterrupt(vector);
-    for (const pin of [0, 1] as const) {
-      const index = APIC.lvtLint0.index + pin;
-      if ((r[index]! & REMOTE_IRR) === 0 || (r[index]! & 0xff) !== vector) continue;
-      r[index]! &= ~REMOTE_IRR;
-      if (this.#state.lint[pin]) this.#lintActive(pin, false);
-    }
+    this.#vectors.endOfInterrupt(vector);
   }
 
   #sendIpi(icr: number): void {
-    const vector = icr & 0xff;
-    const mode = (icr >> 8) & 7;
-    const fixed = mode === DELIVERY.fixed || mode === DELIVERY.lowestPriority;
-    if (fixed && vector < FIRST_LEGAL_VECTOR) {
-      this.#error(ESR.sendIllegalVector);
-      return;
-    }
-    // INIT level de-assert only set arbitration IDs on old processors; nothing is left to do, SDM 11.6.1.
-    if (mode === DELIVERY.init && (icr & (ICR_ASSERT | ICR_LEVEL)) === ICR_LEVEL) return;
-    const shorthand = (icr >> 18) & 3;
-    if (shorthand === SHORTHAND.self) {
-      if (fixed) this.#acceptFixed(vector, false);
-      return;
-    }
     const high = this.#state.registers[APIC.icrHigh.index]!;
-    this.#ports.ipi(this, shorthand, {
-      vector,
-      mode,
-      level: false,
-      logical: (icr & ICR_LOGICAL) !== 0,
-      destination: this.#x2apicMode ? high >>> 0 : destination8(high >>> 24),
-    });
+    const ipi = ipiOf(icr, this.#x2apicMode ? high >>> 0 : destination8(high >>> 24));
+    if (ipi === undefined) return;
+    const { shorthand, message } = ipi;
+    const { mode, vector } = message;
+    const fixed = mode === DELIVERY.fixed || mode === DELIVERY.lowestPriority;
+    if (fixed && vector < FIRST_LEGAL_VECTOR) this.#error(ESR.sendIllegalVector);
+    else if (shorthand !== SHORTHAND.self) this.#ports.ipi(this, shorthand, message);
+    else if (fixed) this.#acceptFixed(vector, false);
   }
 
   #extIntPending(): boolean {
     if (!this.#hardwareEnabled) return this.#state.lint[0];
-    if (this.#state.extInt) return true;
-    const entry = this.#state.registers[APIC.lvtLint0.index]!;
-    return this.#state.lint[0] && (entry & (LVT_MASKED | 0x700)) === DELIVERY.extInt << 8;
+    return this.#state.extInt || this.#vectors.extInt;
   }
 
   /** The highest requested vector above the processor priority, or -1. */
