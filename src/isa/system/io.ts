@@ -1,6 +1,7 @@
 /** Port I/O (SDM vol. 1, chapter 19) and the flags that go with privilege: CLI, STI, PUSHF, POPF. */
 import { i32, i64 } from "../../wasm/index.ts";
 import type { AnyInt, Bits, Context, I32, I64, Operand } from "../context.ts";
+import { unsigned64 } from "../integer/width.ts";
 import { insn } from "../row.ts";
 import { operation } from "./operation-names.ts";
 
@@ -60,7 +61,7 @@ const string = (into: boolean, fixed?: 8) => (m: Context) => {
     const port = m.f.let(m.reg(2, 16) as I32);
     permitted(m, port, bytes);
     const index = m.reg(register, wide);
-    const offset: I64 = m.f.let(index.extendU());
+    const offset: I64 = m.f.let(unsigned64(index));
     const linear = m.address(into ? 0 : m.dataSegment(), offset, bytes, into);
     if (into) {
       m.probeWrite(linear, bytes);

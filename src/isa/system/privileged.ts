@@ -1,6 +1,7 @@
 /** System instructions but for segments and far transfers (SDM vol. 1, 5.20 to 5.21; vol. 2). */
 import { i32, i64 } from "../../wasm/index.ts";
 import type { Context, I32, I64, Operand } from "../context.ts";
+import { unsigned64 } from "../integer/width.ts";
 import { insn } from "../row.ts";
 import { type OperationName, operation } from "./operation-names.ts";
 
@@ -65,7 +66,7 @@ const readControl = (m: Context, dst: Operand, control: Operand) => {
   );
 };
 const writeControl = (m: Context, control: Operand, src: Operand) => {
-  system(m, "write_control", control.number().extendU(), m.f.let(src.read().extendU()));
+  system(m, "write_control", control.number().extendU(), m.f.let(unsigned64(src.read())));
   m.leave();
 };
 const readDebug = (m: Context, dst: Operand, register: Operand) => {
@@ -73,7 +74,7 @@ const readDebug = (m: Context, dst: Operand, register: Operand) => {
   dst.write(dst.bits === 64 ? value : value.wrap());
 };
 const writeDebug = (m: Context, register: Operand, src: Operand) => {
-  system(m, "write_debug", register.number().extendU(), m.f.let(src.read().extendU()));
+  system(m, "write_debug", register.number().extendU(), m.f.let(unsigned64(src.read())));
   m.leave();
 };
 
@@ -123,7 +124,7 @@ const invlpg = (m: Context, operand: Operand) => {
 const invpcid = (m: Context, type: Operand, source: Operand) => {
   const pcid = m.load(64, source.linear()) as I64;
   const address = m.load(64, source.linear(8)) as I64;
-  system(m, "invpcid", m.f.let(type.read().extendU()), pcid, address);
+  system(m, "invpcid", m.f.let(unsigned64(type.read())), pcid, address);
   m.leave();
 };
 const nothing = () => undefined;
@@ -138,7 +139,7 @@ const swapgs = (m: Context) => {
 const base = (segment: "fs" | "gs", write: boolean) => (m: Context, operand: Operand) => {
   m.raiseIf(cr(m, "cr4").and(CR4_FSGSBASE).eqz(), UD);
   if (write) {
-    const value = m.f.let(operand.read().extendU());
+    const value = m.f.let(unsigned64(operand.read()));
     m.raiseIf(m.runtimeFor("i32", "is_canonical", value).eqz(), GP, 0);
     m.set(`${segment}.base`, value);
   } else {
