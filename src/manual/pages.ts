@@ -1,9 +1,10 @@
-/** The pages of documentation that follow from the tables of the code: instructions, CPU state, MSRs, CPUID. */
+/** The pages of documentation that follow from the tables of the code: options, instructions, CPU state, MSRs, CPUID. */
 import { CPU_MODELS, type CpuModel, FEATURES, featuresOf } from "../cpu/cpuid.ts";
 import { HANDLED_MSRS, MSR_ROWS } from "../cpu/msr.ts";
 import { FIELDS, type FieldPart } from "../cpu/state.ts";
 import type { Row } from "../isa/row.ts";
 import { ROWS } from "../isa/rows.ts";
+import { configMarkdown } from "../vmm/index.ts";
 
 const GENERATED = "Written by `npm run docs`; do not edit.";
 
@@ -159,6 +160,12 @@ function cpuid(): string {
 
 /** File name → text. */
 export const PAGES: Readonly<Record<string, string>> = {
+  "options.md": page(
+    "# Options of a machine",
+    "Flags of `viv run`, and options of `Vm.start`.",
+    GENERATED,
+    configMarkdown().trimEnd(),
+  ),
   "instructions.md": instructions(),
   "cpu-state.md": cpuState(),
   "msr.md": msr(),
