@@ -7,9 +7,10 @@ import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
-import { CODE_PAGE_INDEX, RAM_BASE, STATE_BASE, STEP_BASE } from "./memory-map.ts";
+import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
 import type { CpuPorts, PortSize } from "./ports.ts";
 import { Registers } from "./registers.ts";
+import { STEP, WATCH } from "./runtime/debug.ts";
 import { EXIT } from "./runtime/exits.ts";
 import type { Imports } from "./runtime/imports.ts";
 import { ACCESS } from "./runtime/paging.ts";
@@ -28,8 +29,9 @@ import {
   type Width,
 } from "./system/access.ts";
 import type { CpuContext } from "./system/context.ts";
+import { codeHits, endGuard, ioHits, noteDebug, watchOf } from "./system/debug.ts";
 import { deliver } from "./system/interrupts.ts";
-import { CR0_PE, IF, TF, VM } from "./system/mode.ts";
+import { CR0_PE, IF, RF, TF, VM } from "./system/mode.ts";
 import { OPERATIONS } from "./system/operations.ts";
 import { TaskFault } from "./system/tasks.ts";
 
@@ -83,6 +85,12 @@ export function memoryPages(ramSize: number): number {
 /** What `activity` says. */
 const ACTIVITY = { running: 0, halted: 1, shutdown: 2 } as const;
 
+/** `shadow` after a load of SS. */
+const SHADOW_SS = 2;
+const DB = 1;
+/** DR6.BS. */
+const SINGLE_STEP = 0x4000;
+
 /** Exceptions that combine to #DF (SDM vol. 3A, table 6-5). */
 const CONTRIBUTORY = new Set([0, 10, 11, 12, 13]);
 const WITH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
@@ -105,6 +113,7 @@ export class Cpu implements CpuContext {
   readonly #ramSize: number;
   readonly #attention: number;
   readonly #words: Int32Array;
+  readonly #watch: number;
   /** An exception of a task that an instruction has just switched to; delivered before anything else runs. */
   #taskFault: TaskFault | undefined;
   #returns = false;
@@ -125,6 +134,7 @@ export class Cpu implements CpuContext {
     this.ram = new Uint8Array(memory.buffer, RAM_BASE, ramSize);
     this.r = new Registers(memory.buffer);
     this.#attention = this.r.address("attention") >> 2;
+    this.#watch = this.r.address("watch") >> 2;
     const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size });
     const instance = new WebAssembly.Instance(engine.compiled, {
       env: { memory, table },
@@ -174,6 +184,7 @@ export class Cpu implements CpuContext {
   reset(): void {
     const { r } = this;
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
+    this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();
     this.tscOffset = 0n;
@@ -246,27 +257,33 @@ export class Cpu implements CpuContext {
       if (this.#returns) break;
       const activity = r.get("activity");
       if (activity === ACTIVITY.shutdown) return "shutdown";
-      const oneOnly = r.get("shadow") !== 0;
-      if (!oneOnly) this.#takeEvents();
-      if (r.get("activity") === ACTIVITY.halted) return "halted";
-      const stepping = (r.get("eflags") & TF) !== 0;
-      r.set("shadow", 0);
-      let code: number;
-      if (oneOnly || stepping) {
-        code = this.#x.run_step(STEP_BASE);
-        if (code !== EXIT.fault) this.#retired++;
+      const shadow = r.get("shadow");
+      const waiting = r.get("pendingDebug");
+      if (waiting !== 0 && shadow !== SHADOW_SS) {
         left--;
-        if (stepping && code !== EXIT.fault) this.#singleStep();
+        r.set("pendingDebug", 0);
+        this.#debug(waiting);
+        continue;
+      }
+      if (shadow === 0) this.#takeEvents();
+      if (r.get("activity") === ACTIVITY.halted) return "halted";
+      r.set("shadow", 0);
+      if (shadow !== 0 || this.#mustStep()) {
+        left--;
+        this.#step(shadow);
       } else {
-        code = this.#x.run(left);
+        const code = this.#x.run(left);
         const now = r.get("budget") | 0;
         this.#retired += left - now;
         left = now;
-      }
-      if (code === EXIT.fault) {
-        // A handler that faults at once would never use its budget up otherwise, and hold the host for good.
-        if (!oneOnly && !stepping) left--;
-        this.#faulted();
+        if (code === EXIT.fault) {
+          // A handler that faults at once would never use its budget up otherwise, and hold the host for good.
+          left--;
+          if (r.get("faultVector") === STEP) {
+            r.set("faultVector", -1);
+            this.#step(0);
+          } else this.#faulted();
+        }
       }
       if (this.#taskFault) {
         const { vector, errorCode } = this.#taskFault;
@@ -306,11 +323,57 @@ export class Cpu implements CpuContext {
     if (apic.pending() >= 0) r.set("pendingInterrupt", 1);
   }
 
-  /** #DB after an instruction that began with TF set. */
-  #singleStep(): void {
+  /** With TF set instructions run one at a time; with RF set the next does, where RF means something. */
+  #mustStep(): boolean {
+    const eflags = this.r.get("eflags");
+    if ((eflags & (TF | RF)) === 0) return false;
+    return (eflags & TF) !== 0 || (this.#words[this.#watch]! & WATCH.code) !== 0;
+  }
+
+  /** Runs one instruction, and collects the debug traps that follow it (SDM vol. 3B, 18.3). `shadow`: the one it runs in. */
+  #step(shadow: number): void {
     const { r } = this;
-    r.setPair("dr6", r.get("dr6") | 0x4000, 0);
-    this.#event(1, -1, TRAP.trap);
+    const eflags = r.get("eflags");
+    if ((this.#words[this.#watch]! & WATCH.code) !== 0 && (eflags & RF) === 0 && shadow !== SHADOW_SS) {
+      const hits = codeHits(this, this.#linearRip());
+      if (hits !== 0) {
+        this.#debug(hits);
+        return;
+      }
+    }
+    const held = r.get("pendingDebug");
+    const before = r.getBig("rip");
+    r.set("stepTrap", (eflags & TF) !== 0 ? SINGLE_STEP : 0);
+    // RF lasts until the end of this instruction, unless the instruction itself loads it.
+    if ((eflags & RF) !== 0) r.set("eflags", eflags & ~RF);
+    r.set("stepping", 1);
+    const code = this.#x.run_step(STEP_BASE);
+    r.set("stepping", 0);
+    if (code === EXIT.fault) {
+      r.set("pendingDebug", held);
+      if ((eflags & RF) !== 0) r.set("eflags", r.get("eflags") | RF);
+      this.#faulted();
+      return;
+    }
+    this.#retired++;
+    // Between two passes of a repeated instruction.
+    if ((eflags & RF) !== 0 && r.getBig("rip") === before) r.set("eflags", r.get("eflags") | RF);
+    const trap = r.get("stepTrap");
+    if (trap !== 0 && r.get("shadow") !== SHADOW_SS) r.set("pendingDebug", r.get("pendingDebug") | trap);
+  }
+
+  #linearRip(): bigint {
+    const { r } = this;
+    const rip = r.getBig("rip");
+    return r.get("codeBits") === 64 ? rip : BigInt.asUintN(32, rip + r.getBig("cs.base"));
+  }
+
+  /** #DB of breakpoints and single steps. It never sets RF: a handler that wants to go on past a breakpoint does. */
+  #debug(bits: number): void {
+    noteDebug(this, bits);
+    endGuard(this);
+    this.r.set("activity", ACTIVITY.running);
+    this.#event(DB, -1, TRAP.trap);
   }
 
   #faulted(): void {
@@ -318,7 +381,8 @@ export class Cpu implements CpuContext {
     const vector = r.get("faultVector");
     const error = r.get("faultError") | 0;
     r.set("faultVector", -1);
-    this.#event(vector, error, TRAP.fault);
+    if (vector === DB) endGuard(this);
+    this.#event(vector, error, vector === DB ? TRAP.trap : TRAP.fault);
   }
 
   /** Delivers an exception or interrupt; what goes wrong on the way becomes #DF, and then a shutdown. */
@@ -401,11 +465,21 @@ export class Cpu implements CpuContext {
     const bits = long ? 64 : (attributes & 0x4000) !== 0 ? 32 : 16;
     const isProtected = (cr0 & CR0_PE) !== 0 && (r.get("eflags") & VM) === 0;
     const key = bits === 64 ? 3 : bits === 32 ? (isProtected ? 2 : 4) : isProtected ? 1 : 0;
-    if (r.get("codeKey") !== key) this.#x.flush_code_tlb();
+    const limit = long ? -1 >>> 0 : r.get("cs.limit");
+    if (r.get("codeKey") !== key || r.get("codeLimit") !== limit) this.#x.flush_code_tlb();
+    r.set("codeLimit", limit);
     r.set("codeKey", key);
     r.set("codeBits", bits);
     if (long) r.setPair("stackMask", -1, -1);
     else r.setPair("stackMask", (r.get("ss.attributes") & 0x4000) !== 0 ? 0xffff_ffff : 0xffff, 0);
+    const watch = watchOf(this);
+    if (r.get("watch") !== watch) this.#x.flush_tlb();
+    r.set("watch", watch);
+    if ((r.get("eflags") & RF) !== 0) {
+      // RF means nothing without instruction breakpoints.
+      if ((watch & WATCH.code) !== 0) this.requestAttention();
+      else r.set("eflags", r.get("eflags") & ~RF);
+    }
     const trap = (cr0 & 0xc) !== 0 ? 1 : 0;
     r.set("x87Trap", trap);
     r.set("sseTrap", trap | ((r.get("cr4") & 0x200) === 0 ? 1 : 0));
@@ -482,8 +556,12 @@ export class Cpu implements CpuContext {
         ports.mmioWrite(gpa!, size as PortSize, value! >>> 0);
         return undefined;
       },
-      port_read: (port, size) => ports.portRead(port!, size as PortSize),
+      port_read: (port, size) => {
+        this.#watchPort(port!, size!);
+        return ports.portRead(port!, size as PortSize);
+      },
       port_write: (port, size, value) => {
+        this.#watchPort(port!, size!);
         ports.portWrite(port!, size as PortSize, value! >>> 0);
         return undefined;
       },
@@ -504,6 +582,14 @@ export class Cpu implements CpuContext {
       },
       system: (operation) => this.#system(operation!),
     };
+  }
+
+  #watchPort(port: number, size: number): void {
+    if ((this.#words[this.#watch]! & WATCH.io) === 0) return;
+    const hits = ioHits(this, port, size);
+    if (hits === 0) return;
+    this.r.set("pendingDebug", this.r.get("pendingDebug") | hits);
+    this.requestAttention();
   }
 
   #system(number: number): number {

@@ -35,6 +35,9 @@ export const STEP_BASE = CODE_TLB_BASE + 2 * CODE_TLB_SET_SIZE;
 /** Constant tables of runtime functions. */
 export const TABLES_BASE = 512 * KiB;
 
+/** A data TLB set that stays empty, in use while alignment is checked: every access takes the slow way. */
+export const TLB_NONE = 768 * KiB;
+
 /** For each page of RAM, its first code page object (i32), 0 where it holds no decoded code. */
 export const CODE_PAGE_INDEX = 1 * MiB;
 
@@ -45,3 +48,4 @@ export const ARENA_END = 72 * MiB;
 export const RAM_BASE = 72 * MiB;
 
 if (STATE_BASE + STATE_SIZE > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
+if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

@@ -71,7 +71,8 @@ field("sysenterCs", "i64", "IA32_SYSENTER_CS");
 field("sysenterEsp", "i64", "IA32_SYSENTER_ESP");
 field("sysenterEip", "i64", "IA32_SYSENTER_EIP");
 field("tscAux", "i64", "IA32_TSC_AUX");
-field("shadow", "i32", "1 while STI or a load of SS holds interrupts off for one instruction");
+field("shadow", "i32", "for one instruction: 1 STI holds interrupts off, 2 a load of SS holds debug traps off too");
+field("pendingDebug", "i32", "DR6 bits of debug traps that wait for the next boundary of instructions");
 field("activity", "i32", "0 running, 1 halted, 2 shut down, 3 waiting for SIPI");
 field("nmiBlocked", "i32", "1 from an NMI to the next IRET");
 
@@ -93,6 +94,7 @@ for (let i = 0; i < 16; i++) field(`ymm${i}`, "v256", "XMM register in the low 1
 field("mxcsr", "i32", "SSE control and status");
 
 // Derived from the fields above.
+field("watch", "i32", "what DR7 watches: 1 data, 2 instructions, 4 I/O", "derived");
 field("codeBits", "i32", "16, 32 or 64: how instructions are decoded", "derived");
 field("stackMask", "i64", "mask of the stack pointer: 16, 32 or 64 bits", "derived");
 field("x87Trap", "i32", "1 where CR0.EM or TS makes x87 and MMX trap", "derived");
@@ -103,6 +105,9 @@ field("zero", "i64", "always zero: what an absent base, index or segment reads",
 field("ripPage", "i64", "linear address of the page whose records run", "engine");
 field("dataTlb", "i32", "address of the data TLB in use (by privilege)", "engine");
 field("codeTlb", "i32", "address of the code TLB in use", "engine");
+field("stepping", "i32", "1: one instruction runs by itself", "engine");
+field("stepTrap", "i32", "DR6.BS where the instruction that runs by itself ends in a single-step trap", "engine");
+field("codeLimit", "i32", "CS limit the code TLB was filled under, outside 64-bit mode", "engine");
 field("attention", "i32", "not 0: the run loop has something to do before the next instruction", "engine");
 field("pendingInterrupt", "i32", "1: an interrupt waits for EFLAGS.IF", "engine");
 field("faultVector", "i32", "pending exception of the current instruction", "engine");
@@ -114,10 +119,10 @@ field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine")
 field("scratch1", "i64", "the same", "engine");
 field("scratch2", "i64", "the same", "engine");
 field("bounce", "bytes64", "stands in for guest memory that is no plain RAM (device, page crossing)", "engine");
-field("bounceDevice", "i32", "1: the bounce buffer stands for device memory at bouncePhysical, 0: for RAM", "engine");
+field("bounceHost", "i32", "host address of the RAM it stands for; 1: device memory", "engine");
 field("bouncePhysical", "i64", "guest physical address of that device memory", "engine");
-field("bounceHost", "i32", "host address of the RAM it stands for", "engine");
-field("bounceHost2", "i32", "host address of the part on the next page", "engine");
+field("bounceHost2", "i32", "the same of the part on the next page", "engine");
+field("bouncePhysical2", "i64", "the same", "engine");
 field("bounceSplit", "i32", "bytes on the first page", "engine");
 field("bounceLength", "i32", "bytes in all", "engine");
 field("walkPhysical", "i64", "guest physical address the last page walk found", "engine");

@@ -8,6 +8,7 @@ import { type Callable, FunctionBuilder, i32, ModuleBuilder, type Signature, typ
 import { STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
+import { DEBUG_FUNCTIONS } from "../runtime/debug.ts";
 import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
 import { IMPORTS } from "../runtime/imports.ts";
 import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
@@ -143,6 +144,7 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   const handlerType = module.indirect(HANDLER);
   const runtimes = [
     ...PAGING_FUNCTIONS,
+    ...DEBUG_FUNCTIONS,
     ...ACCESS_FUNCTIONS,
     ...CONTROL_FUNCTIONS,
     ...TRAP_FUNCTIONS,

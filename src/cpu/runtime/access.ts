@@ -14,9 +14,11 @@ import {
   TLB_BASE,
   TLB_ENTRIES,
   TLB_ENTRY_SIZE,
+  TLB_NONE,
   TLB_SET_SIZE,
   TLB_SETS,
 } from "../memory-map.ts";
+import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ACCESS } from "./paging.ts";
 
@@ -35,11 +37,23 @@ const nextPage = (f: FunctionBuilder, env: RuntimeEnv, linear: I64): I64 => {
   );
 };
 
-/** Reads device memory at walkPhysical into `to`, at most 4 bytes at a time. */
-const deviceRead = runtime("device_read", "i32 i32", "", (f, env) => {
+/** What a slow access looks for before anything else: 1 with an exception pending, or where the instruction has to run by itself. */
+const checkAccess = runtime("check_access", "i64 i32 i32", "i32", (f, env) => {
+  const [linear, length, write] = [f.param(0, "i64").get(), f.param(1, "i32").get(), f.param(2, "i32").get()];
+  f.if(env.get("dataTlb").eq(TLB_NONE), () => {
+    f.if(f.callFor("i32", env.fn("check_alignment"), linear, length), () => f.return(i32(1)));
+  });
+  f.if(env.get("watch").and(WATCH.data), () => {
+    f.if(f.callFor("i32", env.fn("watch_data"), linear, length, write), () => f.return(i32(1)));
+  });
+  f.return(i32(0));
+});
+
+/** Reads device memory at the physical address into `to`, at most 4 bytes at a time. */
+const deviceRead = runtime("device_read", "i32 i32 i64", "", (f, env) => {
   const to = f.variable(f.param(0, "i32").get());
   const left = f.variable(f.param(1, "i32").get());
-  const at = f.variable(env.get("walkPhysical", "i64"));
+  const at = f.variable(f.param(2, "i64").get());
   forPieces(f, to, left, at, (size) => {
     const value = f.callFor("i32", env.fn("mmio_read_split"), at.get(), size);
     f.if(
@@ -56,10 +70,10 @@ const deviceRead = runtime("device_read", "i32 i32", "", (f, env) => {
   });
 });
 
-const deviceWrite = runtime("device_write", "i32 i32", "", (f, env) => {
+const deviceWrite = runtime("device_write", "i32 i32 i64", "", (f, env) => {
   const from = f.variable(f.param(0, "i32").get());
   const left = f.variable(f.param(1, "i32").get());
-  const at = f.variable(env.get("bouncePhysical", "i64"));
+  const at = f.variable(f.param(2, "i64").get());
   forPieces(f, from, left, at, (size) => {
     const value = f.choose(
       size.eq(4),
@@ -85,13 +99,13 @@ const mmioWriteSplit = runtime("mmio_write_split", "i64 i32 i32", "", (f, env) =
   f.call(env.fn("mmio_write"), toDouble(physical), f.param(1, "i32").get(), f.param(2, "i32").get());
 });
 
-/** Copies `count` bytes between the bounce buffer and what it stands for on one page (device memory reads all ones). */
-const bounceIn = runtime("bounce_in", "i32 i32 i32", "", (f) => {
-  const host = f.param(1, "i32").get();
+/** Fills `count` bytes of the bounce buffer from what they stand for on one page: RAM, or (host address 1) a device. */
+const bounceIn = runtime("bounce_in", "i32 i32 i32 i64", "", (f, env) => {
+  const [to, host, count] = [f.param(0, "i32").get(), f.param(1, "i32").get(), f.param(2, "i32").get()];
   f.if(
     host.eq(1),
-    () => f.fill(f.param(0, "i32").get(), i32(0xff), f.param(2, "i32").get()),
-    () => f.copy(f.param(0, "i32").get(), host, f.param(2, "i32").get()),
+    () => f.call(env.fn("device_read"), to, count, f.param(3, "i64").get()),
+    () => f.copy(to, host, count),
   );
 });
 
@@ -101,18 +115,20 @@ const slowRead = runtime("slow_read", "i64 i32", "i32", (f, env) => {
   const length = f.let(f.param(1, "i32").get());
   const access = f.let(userBit(env));
   const bounce = i32(env.address("bounce"));
+  f.if(f.callFor("i32", env.fn("check_access"), linear, length, i32(0)), () => f.return(i32(0)));
   const first = f.callFor("i32", env.fn("translate"), linear, access);
   f.if(first.eqz(), () => f.return(i32(0)));
+  const physical = env.get("walkPhysical", "i64");
   const split = f.let(i32(4096).sub(linear.wrap().and(4095)));
   f.if(length.leU(split), () => {
     f.if(first.ne(1), () => f.return(first));
-    f.call(env.fn("device_read"), bounce, length);
+    f.call(env.fn("device_read"), bounce, length, physical);
     f.return(bounce);
   });
   const second = f.callFor("i32", env.fn("translate"), nextPage(f, env, linear), access);
   f.if(second.eqz(), () => f.return(i32(0)));
-  f.call(env.fn("bounce_in"), bounce, first, split);
-  f.call(env.fn("bounce_in"), bounce.add(split), second, length.sub(split));
+  f.call(env.fn("bounce_in"), bounce, first, split, physical);
+  f.call(env.fn("bounce_in"), bounce.add(split), second, length.sub(split), env.get("walkPhysical", "i64"));
   f.return(bounce);
 });
 
@@ -122,6 +138,7 @@ const slowWrite = runtime("slow_write", "i64 i32", "i32", (f, env) => {
   const length = f.let(f.param(1, "i32").get());
   const access = f.let(userBit(env).or(ACCESS.write));
   const bounce = i32(env.address("bounce"));
+  f.if(f.callFor("i32", env.fn("check_access"), linear, length, i32(1)), () => f.return(i32(0)));
   const split = f.let(i32(4096).sub(linear.wrap().and(4095)));
   const crosses = f.let(length.gtU(split));
   const second = f.variable(i32(0));
@@ -132,13 +149,13 @@ const slowWrite = runtime("slow_write", "i64 i32", "i32", (f, env) => {
       f.if(f.callFor("i32", env.fn("walk"), linear, access), () => f.return(i32(0)));
       f.if(f.callFor("i32", env.fn("walk"), nextPage(f, env, linear), access), () => f.return(i32(0)));
     });
+    env.set("bouncePhysical2", env.get("walkPhysical", "i64"));
   });
   const first = f.callFor("i32", env.fn("translate"), linear, access);
   f.if(first.eqz(), () => f.return(i32(0)));
   f.if(crosses.eqz().and(first.ne(1)), () => {
     f.if(f.callFor("i32", env.fn("has_code"), first).eqz(), () => f.return(first));
   });
-  env.set("bounceDevice", first.eq(1).and(crosses.eqz()));
   env.set("bouncePhysical", env.get("walkPhysical", "i64"));
   env.set("bounceHost", first);
   env.set("bounceHost2", second.get());
@@ -160,25 +177,24 @@ const slowRmw = runtime("slow_rmw", "i64 i32", "i32", (f, env) => {
   const bounce = i32(env.address("bounce"));
   f.if(host.eq(bounce), () => {
     const split = env.get("bounceSplit");
-    f.if(
-      env.get("bounceDevice"),
-      () => f.call(env.fn("device_read"), bounce, split),
-      () => {
-        f.call(env.fn("bounce_in"), bounce, env.get("bounceHost"), split);
-        const rest = f.let(env.get("bounceLength").sub(split));
-        f.if(rest, () => f.call(env.fn("bounce_in"), bounce.add(split), env.get("bounceHost2"), rest));
-      },
-    );
+    f.call(env.fn("bounce_in"), bounce, env.get("bounceHost"), split, env.get("bouncePhysical", "i64"));
+    const rest = f.let(env.get("bounceLength").sub(split));
+    f.if(rest, () => {
+      const [second, physical] = [env.get("bounceHost2"), env.get("bouncePhysical2", "i64")];
+      f.call(env.fn("bounce_in"), bounce.add(split), second, rest, physical);
+    });
   });
   f.return(host);
 });
 
-const commitPart = runtime("commit_part", "i32 i32 i32", "", (f, env) => {
+const commitPart = runtime("commit_part", "i32 i32 i32 i64", "", (f, env) => {
   const host = f.param(0, "i32").get();
   const from = f.param(1, "i32").get();
   const length = f.param(2, "i32").get();
-  // Device memory as half of an access that crosses pages takes no write: no device of ours has such registers.
-  f.if(host.eq(1), () => f.return());
+  f.if(host.eq(1), () => {
+    f.call(env.fn("device_write"), from, length, f.param(3, "i64").get());
+    f.return();
+  });
   f.copy(host, from, length);
   f.call(env.fn("code_write"), host, length);
 });
@@ -186,13 +202,12 @@ const commitPart = runtime("commit_part", "i32 i32 i32", "", (f, env) => {
 const commitWrite = runtime("commit_write", "", "", (f, env) => {
   const bounce = i32(env.address("bounce"));
   const split = env.get("bounceSplit");
-  f.if(env.get("bounceDevice"), () => {
-    f.call(env.fn("device_write"), bounce, split);
-    f.return();
-  });
-  f.call(env.fn("commit_part"), env.get("bounceHost"), bounce, split);
+  f.call(env.fn("commit_part"), env.get("bounceHost"), bounce, split, env.get("bouncePhysical", "i64"));
   const rest = f.let(env.get("bounceLength").sub(split));
-  f.if(rest, () => f.call(env.fn("commit_part"), env.get("bounceHost2"), bounce.add(split), rest));
+  f.if(rest, () => {
+    const [second, physical] = [env.get("bounceHost2"), env.get("bouncePhysical2", "i64")];
+    f.call(env.fn("commit_part"), second, bounce.add(split), rest, physical);
+  });
 });
 
 /** 1 with an exception pending if a write of `length` bytes would fault, else 0. */
@@ -200,6 +215,7 @@ const probeWrite = runtime("probe_write", "i64 i32", "i32", (f, env) => {
   const linear = f.let(f.param(0, "i64").get());
   const left = f.variable(f.param(1, "i32").get());
   const at = f.variable(linear);
+  f.if(f.callFor("i32", env.fn("check_access"), linear, left.get(), i32(1)), () => f.return(i32(1)));
   f.while(
     () => left.get().gtS(0),
     () => {
@@ -216,6 +232,8 @@ const probeWrite = runtime("probe_write", "i64 i32", "i32", (f, env) => {
 const hostLookup = (name: string, tag: number) =>
   runtime(name, "i64", "i32", (f, env) => {
     const linear = f.let(f.param(0, "i64").get());
+    // A repeated instruction that runs by itself does one pass.
+    f.if(env.get("stepping"), () => f.return(i32(0)));
     const low = f.let(linear.wrap());
     const shift = 12 - Math.log2(TLB_ENTRY_SIZE);
     const entry = f.let(
@@ -388,6 +406,7 @@ function forPieces(
 }
 
 export const ACCESS_FUNCTIONS = [
+  checkAccess,
   deviceRead,
   deviceWrite,
   mmioReadSplit,

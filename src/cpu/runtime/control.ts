@@ -3,6 +3,7 @@ import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64 }
 import { CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { ARENA_BASE, CODE_PAGE_INDEX, CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, RAM_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
+import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { EXIT } from "./exits.ts";
 import { ACCESS } from "./paging.ts";
@@ -58,6 +59,19 @@ const fetchPage = runtime("fetch_page", "i64", "i32", (f, env) => {
     );
     page.set(f.callFor("i32", env.fn("new_code_page"), ramOffset, key));
   });
+  // In a page with an instruction breakpoint, or with the end of the code segment, instructions run one at a time: it stays
+  // out of the code TLB, and run_step looks at each.
+  const stepped = f.variable(env.get("watch").and(WATCH.code));
+  f.if(stepped.get(), () => stepped.set(f.callFor("i32", env.fn("watched_page"), linear, i32(1))));
+  f.if(env.get("codeBits").ne(64), () => {
+    const end = f.callFor("i64", env.fn("code_offset"), f.let(linear.or(4095))).wrap();
+    stepped.set(stepped.get().or(end.gtU(env.get("cs.limit"))));
+  });
+  f.if(stepped.get().and(env.get("stepping").eqz()), () => {
+    env.set("faultVector", i32(STEP));
+    f.return(i32(0));
+  });
+  f.if(stepped.get(), () => f.return(page.get()));
   const entry = codeTlbEntry(f, env, linear);
   f.store("i64.store", entry, linear, 0);
   f.store("i32.store", entry, page.get(), 8);
@@ -161,10 +175,18 @@ export function controlFunctions(type: IndirectType) {
     f.if(f.load("i32.load16_u", copied.get(), RECORD.handler).eq(slotOf("go_on")), () => {
       f.returnCall(env.fn("step_record"), linearOf(f, env, copied.get()), at);
     });
+    const length = f.load("i32.load8_u", copied.get(), RECORD.length);
+    f.if(env.get("codeBits").ne(64), () => {
+      const last = f.let(offset().wrap().add(length).sub(1));
+      f.if(last.gtU(env.get("cs.limit")), () => {
+        env.set("faultVector", i32(13));
+        env.set("faultError", i32(0));
+        exit(f, env, EXIT.fault, offset(), i32(0));
+      });
+    });
     f.copy(at, copied.get(), i32(RECORD_SIZE));
     f.store("i32.store16", at, f.load("i32.load16_u", copied.get(), RECORD.single), RECORD.handler);
     f.store("i32.store16", at, i32(slotOf("stop")), RECORD_SIZE + RECORD.handler);
-    const length = f.load("i32.load8_u", copied.get(), RECORD.length);
     f.store(
       "i32.store16",
       at,

@@ -5,7 +5,8 @@
  */
 import type { ExprOf, FunctionBuilder, I32, I64 } from "../../wasm/index.ts";
 import { i32, i64 } from "../../wasm/index.ts";
-import { NO_TAG, RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_GLOBAL } from "../memory-map.ts";
+import { NO_TAG, RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_GLOBAL, TLB_NONE } from "../memory-map.ts";
+import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 
 /** What an access wants; the bits the page-fault error code shares keep their meaning, not their place. */
@@ -325,6 +326,10 @@ const translate = runtime("translate", "i64 i32", "i32", (f, env) => {
   // What the CPU does by itself may be remembered for supervisor pages only: SMAP treats it apart on user pages.
   const implicit = f.let(access.and(ACCESS.implicit));
   f.if(implicit.and(env.get("walkFlags").shl(1)), () => f.return(host));
+  f.if(implicit.eqz().and(env.get("dataTlb").eq(TLB_NONE)), () => f.return(host));
+  f.if(env.get("watch").and(WATCH.data), () => {
+    f.if(f.callFor("i32", env.fn("watched_page"), linear, i32(0)), () => f.return(host));
+  });
   const low = f.let(linear.wrap());
   const entry = f.let(
     low

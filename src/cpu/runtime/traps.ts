@@ -11,8 +11,10 @@ import {
   TLB_BASE,
   TLB_ENTRIES,
   TLB_ENTRY_SIZE,
+  TLB_NONE,
   TLB_SET_SIZE,
 } from "../memory-map.ts";
+import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ACCESS } from "./paging.ts";
 
@@ -25,7 +27,10 @@ const VM = 0x2_0000;
 const AC = 0x4_0000;
 /** Arithmetic flags, which state.ts keeps apart. */
 export const ARITHMETIC = 0x8d5;
+const CR0_AM = 0x4_0000;
 const CR4_SMAP = 0x20_0000;
+/** DR6.BS. */
+const SINGLE_STEP = 0x4000;
 /** Flags IRETQ at CPL 0 and SYSRET take over. */
 const IRET_FLAGS = 0x3f_7fd7 & ~VM;
 const SYSRET_FLAGS = 0x3c_7fd7;
@@ -52,12 +57,15 @@ const setEflags = runtime("set_eflags", "i32", "", (f, env) => {
   env.set("eflags", image.and(~ARITHMETIC).or(2));
 });
 
-/** Chooses TLB sets by CPL, and by EFLAGS.AC where SMAP is on. */
+/** Chooses TLB sets by CPL, and by EFLAGS.AC where SMAP is on or alignment is checked. */
 const updatePrivilege = runtime("update_privilege", "", "", (f, env) => {
   f.if(
     env.get("cpl").eq(3),
     () => {
       env.set("dataTlb", i32(TLB_BASE + TLB_SET_SIZE));
+      f.if(env.get("eflags").and(AC).nez().and(env.get("cr0", "i64").wrap().and(CR0_AM).nez()), () => {
+        env.set("dataTlb", i32(TLB_NONE));
+      });
       env.set("codeTlb", i32(CODE_TLB_BASE + CODE_TLB_SET_SIZE));
     },
     () => {
@@ -226,7 +234,18 @@ const iret64 = runtime("iret64", "", "i32", (f, env) => {
   setSegment(env, "cs", cs, code);
   setSegment(env, "ss", ss, f.let(stack.get()));
   f.call(env.fn("set_eflags"), f.let(flags.and(IRET_FLAGS)));
-  env.set("nmiBlocked", i32(0));
+  f.if(env.get("nmiBlocked"), () => {
+    env.set("nmiBlocked", i32(0));
+    env.set("attention", i32(1));
+  });
+  // RF matters to instruction breakpoints only. While there are any, the run loop clears it after the next instruction.
+  f.if(flags.and(RF), () => {
+    f.if(
+      env.get("watch").and(WATCH.code),
+      () => env.set("attention", i32(1)),
+      () => env.set("eflags", env.get("eflags").and(~RF)),
+    );
+  });
   f.if(rpl, () => {
     for (const name of ["es", "ds", "fs", "gs"]) {
       const attributes = env.get(`${name}.attributes`);
@@ -241,6 +260,15 @@ const iret64 = runtime("iret64", "", "i32", (f, env) => {
   });
   f.call(env.fn("update_privilege"));
   f.return(i32(0));
+});
+
+/** A single-step trap comes after SYSCALL and SYSRET where the flags they leave have TF. */
+const stepBySystemCall = runtime("step_by_system_call", "", "", (f, env) => {
+  env.set("stepTrap", i32(0));
+  f.if(env.get("eflags").and(TF), () => {
+    env.set("pendingDebug", env.get("pendingDebug").or(SINGLE_STEP));
+    env.set("attention", i32(1));
+  });
 });
 
 /** SYSCALL (SDM vol. 2): the operand is the address of the next instruction. Sets `rip`. Long mode only. */
@@ -264,6 +292,7 @@ const syscall = runtime("syscall", "i64", "", (f, env) => {
   env.set("cpl", i32(0));
   f.call(env.fn("enter_mode64"));
   f.call(env.fn("update_privilege"));
+  f.call(env.fn("step_by_system_call"));
 });
 
 /** SYSRET: the operand is 1 for the 64-bit form. The caller has checked that RCX is canonical. */
@@ -289,6 +318,7 @@ const sysret = runtime("sysret", "i32", "", (f, env) => {
   f.call(env.fn("set_eflags"), f.let(env.get("r11", "i64").wrap().and(SYSRET_FLAGS)));
   env.set("cpl", i32(3));
   f.call(env.fn("update_privilege"));
+  f.call(env.fn("step_by_system_call"));
 });
 
 export const TRAP_FUNCTIONS = [
@@ -299,6 +329,7 @@ export const TRAP_FUNCTIONS = [
   systemHost,
   deliver64,
   iret64,
+  stepBySystemCall,
   syscall,
   sysret,
 ];

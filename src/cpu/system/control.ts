@@ -3,6 +3,7 @@ import { cpuid } from "../cpuid.ts";
 import { PHYSICAL_BITS } from "../runtime/paging.ts";
 import { GP, GuestFault, UD } from "./access.ts";
 import type { CpuContext } from "./context.ts";
+import { noteDebug } from "./debug.ts";
 import { CR0_PE, CR0_PG, isCanonical, isProtected } from "./mode.ts";
 
 const CR0 = { mp: 2, em: 4, ts: 8, et: 0x10, ne: 0x20, wp: 0x1_0000, am: 0x4_0000, nw: 0x2000_0000, cd: 0x4000_0000 };
@@ -144,7 +145,9 @@ export function lmsw(c: CpuContext): void {
 
 const DR7_FIXED = 0x400;
 const DR6_FIXED = 0xffff_0ff0;
+const DR6_BD = 0x2000;
 const DR7_GD = 0x2000;
+const DR7_ENABLE = 0xff;
 const CR4_DE = 8;
 
 /** DR4 and DR5 are DR6 and DR7 unless CR4.DE is set. DR7.GD guards them all with #DB. */
@@ -156,8 +159,7 @@ function debugRegister(c: CpuContext): number {
     number += 2;
   }
   if ((c.r.get("dr7") & DR7_GD) !== 0) {
-    c.r.setPair("dr6", c.r.get("dr6") | 0x2000, 0);
-    c.r.setPair("dr7", c.r.get("dr7") & ~DR7_GD, 0);
+    noteDebug(c, DR6_BD);
     throw new GuestFault(1);
   }
   return number;
@@ -170,15 +172,15 @@ export function readDebug(c: CpuContext): void {
 export function writeDebug(c: CpuContext): void {
   const value = c.r.getBig("scratch1");
   const number = debugRegister(c);
+  const before = c.r.get("dr7");
   if (number >= 6) {
     if (value >> 32n !== 0n) throw fault();
     const fixed =
       number === 6 ? ((Number(value) & 0xe00f) | DR6_FIXED) >>> 0 : ((Number(value) & ~0xd800) | DR7_FIXED) >>> 0;
     c.r.setPair(`dr${number}`, fixed, 0);
-  } else {
-    if (!isCanonical(c, value)) throw fault();
-    c.r.setBig(`dr${number}`, value);
-  }
+  } else c.r.setBig(`dr${number}`, value);
+  // Pages of breakpoints stay out of the TLB.
+  if (((before | c.r.get("dr7")) & DR7_ENABLE) !== 0) c.flushTlb(true);
   c.updateMode();
 }
 

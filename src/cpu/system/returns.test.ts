@@ -123,7 +123,7 @@ describe("IRET in virtual-8086 mode", () => {
     const c = virtual(2);
     c.r.set("nmiBlocked", 1);
     stack(c, 16, 0x10, 0x2000, 0);
-    expect(c.faultOf(() => iret(c, 16), "nmiBlocked")).toBe("13(0)");
+    expect(c.faultOf(() => iret(c, 16), "nmiBlocked", "attention")).toBe("13(0)");
     expect(c.r.get("nmiBlocked")).toBe(0);
   });
   it("keeps VM and IOPL", () => {

@@ -112,6 +112,7 @@ function dropInnerSegments(c: SystemContext, cpl: number): void {
 /** `nextRip`: what a task that is left by IRET resumes at later. */
 export function interruptReturn(c: SystemContext, size: OperandSize, nextRip: bigint): void {
   // Whether or not it faults, IRET ends the blocking of NMIs (SDM vol. 3A, 6.7.1).
+  if (c.r.get("nmiBlocked") !== 0) c.r.set("attention", 1);
   c.r.set("nmiBlocked", 0);
   if (isRealLike(c)) {
     returnRealLike(c, size);

@@ -1,6 +1,7 @@
 /** The operations of segments and far transfers as generated code calls them: operands in scratch0 to scratch2, result in scratch0. */
 import type { OperationName } from "../../isa/system/operation-names.ts";
 import type { SystemContext } from "./access.ts";
+import { endGuard, noteDebug } from "./debug.ts";
 import { farTransfer, type OperandSize } from "./far.ts";
 import { deliver, softwareInterrupt } from "./interrupts.ts";
 import { farReturn, interruptReturn } from "./returns.ts";
@@ -22,6 +23,12 @@ const answer = (ask: (c: SystemContext, selector: number) => number | undefined)
 };
 const verdict = (ask: (c: SystemContext, selector: number) => boolean): Operation =>
   answer((c, s) => (ask(c, s) ? 1 : undefined));
+
+/** Software interrupts clear TF as a part of what they do: no single-step trap follows them. */
+const interrupt = (c: SystemContext, kind: "software" | "icebp", vector: number): void => {
+  deliver(c, { vector, errorCode: -1, kind, nextRip: nextRip(c) });
+  c.r.set("stepTrap", 0);
+};
 
 /** scratch0: offset, scratch1: selector with the operand size above it, scratch2: address of the next instruction. */
 const far = (kind: "jump" | "call"): Operation => {
@@ -53,11 +60,18 @@ export const TRANSFER_OPERATIONS = {
   /** scratch0: operand size, scratch2: address of the next instruction. */
   iret: (c) => interruptReturn(c, size(c, "scratch0"), nextRip(c)),
   /** scratch0: vector, scratch2: address of the next instruction. */
-  int_n: (c) => softwareInterrupt(c, c.r.get("scratch0"), nextRip(c)),
-  /** INT3 and INTO: the same, whatever IOPL is in virtual-8086 mode. */
-  software_interrupt: (c) => {
-    deliver(c, { vector: c.r.get("scratch0"), errorCode: -1, kind: "software", nextRip: nextRip(c) });
+  int_n: (c) => {
+    softwareInterrupt(c, c.r.get("scratch0"), nextRip(c));
+    c.r.set("stepTrap", 0);
   },
-  /** INT1: scratch2 as above. */
-  icebp: (c) => deliver(c, { vector: 1, errorCode: -1, kind: "icebp", nextRip: nextRip(c) }),
+  /** INT3 and INTO: the same, whatever IOPL is in virtual-8086 mode. */
+  software_interrupt: (c) => interrupt(c, "software", c.r.get("scratch0")),
+  /** INT1: scratch2 as above. What a load of SS held off is told of by the same exception. */
+  icebp: (c) => {
+    interrupt(c, "icebp", 1);
+    const held = c.r.get("pendingDebug");
+    if (held !== 0) noteDebug(c, held);
+    c.r.set("pendingDebug", 0);
+    endGuard(c);
+  },
 } satisfies Partial<Record<OperationName, Operation>>;

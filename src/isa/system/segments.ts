@@ -27,9 +27,9 @@ const call = (m: Context, name: OperationName, ...operands: I64[]) => {
 const load = (m: Context, segment: Segment, selector: AnyInt) =>
   call(m, "load_segment", m.f.let(selector.wrap().and(0xffff)).extendU(), i64(SEGMENTS.indexOf(segment)));
 
-/** After a load of SS one more instruction runs before an interrupt (SDM vol. 3A, 6.8.3). */
+/** After a load of SS one more instruction runs before an interrupt or a debug trap (SDM vol. 3A, 6.8.3). */
 const shadow = (m: Context) => {
-  m.set("shadow", i32(1));
+  m.set("shadow", i32(2));
   m.leave();
 };
 
