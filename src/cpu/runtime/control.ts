@@ -244,7 +244,13 @@ export function controlFunctions(type: IndirectType) {
         return;
       }
       const same = f.let(target.xor(env.get("ripPage", "i64")).and(-4096).eqz());
-      f.if(same.eqz().or(budget.leS(0)), () => f.returnCall(env.fn("enter"), target, budget));
+      f.if(same.eqz(), () => {
+        // Branches have no target that is not canonical (SDM vol. 2, JMP); the same page always is.
+        if (mask === undefined)
+          f.if(f.callFor("i32", env.fn("check_target"), target), () => f.returnCall(env.fn("fault"), r, budget.add(1)));
+        f.returnCall(env.fn("enter"), target, budget);
+      });
+      f.if(budget.leS(0), () => f.returnCall(env.fn("enter"), target, budget));
       const epoch = env.get("codeEpoch");
       const found = f.callFor("i32", env.fn("lookup"), target);
       f.if(found.eqz(), () => exit(f, env, EXIT.fault, f.callFor("i64", env.fn("code_offset"), target), budget));

@@ -17,6 +17,8 @@ export const AC = 0x4_0000;
 export const VIF = 0x8_0000;
 export const VIP = 0x10_0000;
 export const ID = 0x20_0000;
+/** Flags that exist, but bit 1 (SDM vol. 1, figure 3-8). */
+export const EFLAGS_ALL = 0x3f_7fd5;
 /** CF PF AF ZF SF TF DF OF NT: what any return from an interrupt takes over (SDM vol. 2, IRET). */
 export const RETURN_FLAGS = 0x4dd5;
 

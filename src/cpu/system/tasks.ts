@@ -38,7 +38,7 @@ import {
   TYPE,
   UNUSABLE,
 } from "./descriptors.ts";
-import { CR0_PG, CR0_TS, LOW32, NT, selectorFault, VM } from "./mode.ts";
+import { CR0_PG, CR0_TS, EFLAGS_ALL, LOW32, NT, selectorFault, VM } from "./mode.ts";
 import { dataSegment, stackDescriptor, virtual8086Cache } from "./segments.ts";
 import { currentStack } from "./stack.ts";
 
@@ -232,7 +232,7 @@ function loadTask(c: SystemContext, next: TaskState, nested: boolean): void {
     c.flushTlb(false);
   }
   c.r.setBig("rip", next.eip);
-  c.setEflags((nested ? next.eflags | NT : next.eflags) | 2);
+  c.setEflags(((nested ? next.eflags | NT : next.eflags) & EFLAGS_ALL) | 2);
   REGISTERS.forEach((name, i) => {
     c.r.setBig(name, next.registers[i]!);
   });
