@@ -21,12 +21,12 @@ import {
   type Vec,
 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
-import { STATE_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE } from "../memory-map.ts";
+import { CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, STATE_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE } from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { offsetOf } from "../state.ts";
 import { operandsOf } from "./operand.ts";
-import { RECORD, RECORD_SIZE } from "./record.ts";
+import { CODE_PAGE, RECORD, RECORD_SIZE } from "./record.ts";
 
 /**
  * How a memory operand's address is formed: "base" is base + displacement, "full" adds index and a flat segment base
@@ -381,8 +381,30 @@ export class Handler implements Context {
     const known = this.f.let(to);
     this.#checkTarget(known, undo);
     this.#flushStack();
+    if (this.#in64) this.#jumpKnown(known);
     this.f.returnCall(this.#env.fn(this.#in64 ? "enter" : "jump"), known, this.#budget().sub(1));
     this.#end();
+  }
+
+  /** The frequent way of `enter` without a call: the page is in the code TLB, the byte has a record, nothing waits. */
+  #jumpKnown(target: I64): void {
+    const { f } = this;
+    const shift = 12 - Math.log2(CODE_TLB_ENTRY_SIZE);
+    const slot = target
+      .wrap()
+      .shrU(shift)
+      .and((CODE_TLB_ENTRIES - 1) * CODE_TLB_ENTRY_SIZE);
+    const entry = f.let(slot.add(this.get("codeTlb")));
+    const page = f.let(target.and(-4096));
+    const ready = this.#budget().gtS(1).and(this.get("attention").eqz());
+    f.if(f.loadExpr("i64.load", entry, 0).eq(page).and(ready), () => {
+      const at = f.loadExpr("i32.load", entry, 8).add(target.wrap().and(4095).shl(2));
+      const record = f.load("i32.load", at, CODE_PAGE.map);
+      f.if(record, () => {
+        this.set("ripPage", page);
+        this.#dispatch(record);
+      });
+    });
   }
 
   jumpRelative(condition?: I32, undo?: () => void): void {
