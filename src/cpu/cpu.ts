@@ -508,6 +508,7 @@ export class Cpu implements CpuContext {
     const { r } = this;
     const fault = new GuestFault(r.get("faultVector"), r.get("faultError") | 0);
     r.set("faultVector", -1);
+    r.set("walkFlags", 0);
     throw fault;
   }
   #wrap(linear: bigint): bigint {

@@ -103,8 +103,11 @@ export interface Context {
   get<T extends ValType = "i32">(field: string, type?: T): ExprOf<T>;
   set(field: string, value: ExprOf<ValType>): void;
 
-  /** Reads guest memory at a linear address (from Operand.linear, or segment() + offset). Faults are precise. */
-  load(bits: Bits, linear: I64): AnyInt;
+  /**
+   * Reads guest memory at a linear address (from Operand.linear, or segment() + offset). Faults are precise; what will be
+   * written there next is checked for writing.
+   */
+  load(bits: Bits, linear: I64, toWrite?: boolean): AnyInt;
   store(bits: Bits, linear: I64, value: AnyInt): void;
   loadVec(linear: I64): Vec;
   storeVec(linear: I64, value: Vec): void;

@@ -251,8 +251,8 @@ export class Handler implements Context {
     return linear;
   }
 
-  load(bits: Bits, linear: I64): AnyInt {
-    return this.loadHost(bits, this.hostFor("slow_read", linear, bits / 8));
+  load(bits: Bits, linear: I64, toWrite = false): AnyInt {
+    return this.loadHost(bits, this.hostFor(toWrite ? "slow_rmw" : "slow_read", linear, bits / 8));
   }
   store(bits: Bits, linear: I64, value: AnyInt): void {
     this.storeHost(bits, this.hostFor("slow_write", linear, bits / 8), value);
@@ -284,9 +284,10 @@ export class Handler implements Context {
 
   /**
    * Host address of `length` bytes at a linear address. One compare covers tag, permission and page crossing; what
-   * misses goes through a runtime function, which may answer with the bounce buffer.
+   * misses goes through a runtime function, which may answer with the bounce buffer. `stack`: an access that PUSH, POP and
+   * the like make by themselves.
    */
-  hostFor(access: "slow_read" | "slow_write" | "slow_rmw", linear: I64, length: number): I32 {
+  hostFor(access: "slow_read" | "slow_write" | "slow_rmw", linear: I64, length: number, stack = false): I32 {
     const f = this.f;
     const low = f.let(linear.wrap());
     const shift = 12 - Math.log2(TLB_ENTRY_SIZE);
@@ -303,6 +304,7 @@ export class Handler implements Context {
       () => low.add(f.loadExpr("i32.load", entry, 16)),
       () => {
         const host = this.#callFor("i32", access, linear, i32(length));
+        if (stack) f.if(host.eqz(), () => f.call(this.#env.fn("stack_fault")));
         this.#faultIf(host.eqz());
         return host;
       },
@@ -326,7 +328,7 @@ export class Handler implements Context {
     const sp = this.#stackPointer();
     if (this.#in64) {
       const top = this.f.let(sp.sub(length));
-      this.store(bits, top, value);
+      this.storeHost(bits, this.hostFor("slow_write", top, length, true), value);
       this.#setStackPointer(top);
       return;
     }
@@ -339,7 +341,7 @@ export class Handler implements Context {
     const length = bits / 8;
     const sp = this.#stackPointer();
     if (this.#in64) {
-      const value = this.load(bits, sp);
+      const value = this.loadHost(bits, this.hostFor("slow_read", sp, length, true));
       this.#setStackPointer(this.f.let(sp.add(length)));
       return value;
     }

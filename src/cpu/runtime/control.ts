@@ -6,7 +6,9 @@ import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { EXIT } from "./exits.ts";
-import { ACCESS } from "./paging.ts";
+import { ACCESS, NOT_CANONICAL } from "./paging.ts";
+
+const SS = 2;
 
 /** Handlers that stand in the table before those of instructions. */
 export const SPECIAL_HANDLERS = ["unused", "refetch", "go_on", "stop", "across", "undefined", "too_long"] as const;
@@ -36,9 +38,11 @@ const checkTarget = runtime("check_target", "i64", "i32", (f, env) => {
 
 /** Code page for a linear address, 0 with an exception pending. */
 const fetchPage = runtime("fetch_page", "i64", "i32", (f, env) => {
-  const linear = f.let(f.param(0, "i64").get().and(-4096));
+  const target = f.let(f.param(0, "i64").get());
+  const linear = f.let(target.and(-4096));
   const access = env.get("cpl").eq(3).shl(1).or(ACCESS.fetch);
-  const host = f.callFor("i32", env.fn("translate"), linear, access);
+  // CR2 is to name the byte, not its page.
+  const host = f.callFor("i32", env.fn("translate"), target, access);
   f.if(host.eqz(), () => f.return(i32(0)));
   // Code in device memory is not modelled: it reads as undefined instructions.
   f.if(host.eq(1), () => {
@@ -46,7 +50,7 @@ const fetchPage = runtime("fetch_page", "i64", "i32", (f, env) => {
     env.set("faultError", i32(-1));
     f.return(i32(0));
   });
-  const ramOffset = f.let(host.sub(RAM_BASE));
+  const ramOffset = f.let(host.and(-4096).sub(RAM_BASE));
   const key = env.get("codeKey");
   const page = f.variable(f.load("i32.load", ramOffset.shrU(12).shl(2), CODE_PAGE_INDEX));
   f.block((found) => {
@@ -259,7 +263,18 @@ export function controlFunctions(type: IndirectType) {
       dispatch(f, found, budget);
     });
 
+  /** What PUSH, POP and the like found wrong with their own address is a stack fault. */
+  const stackFault = runtime("stack_fault", "", "", (_, env) => {
+    const wrong = env.get("walkFlags").eq(NOT_CANONICAL).and(env.get("faultVector").eq(13));
+    env.set("faultVector", env.get("faultVector").sub(wrong));
+  });
+
   const fault = runtime("fault", "i32 i32", "i32", (f, env) => {
+    f.if(env.get("walkFlags").eq(NOT_CANONICAL), () => {
+      const throughSs = f.loadExpr("i32.load8_u", record(f), RECORD.segment).eq(SS);
+      f.if(env.get("faultVector").eq(13).and(throughSs), () => env.set("faultVector", i32(12)));
+      env.set("walkFlags", i32(0));
+    });
     const linear = f.let(linearOf(f, env, record(f)));
     exit(f, env, EXIT.fault, f.callFor("i64", env.fn("code_offset"), linear), budgetOf(f));
   });
@@ -290,6 +305,7 @@ export function controlFunctions(type: IndirectType) {
   };
 
   return [
+    stackFault,
     codeOffset,
     checkTarget,
     fetchPage,

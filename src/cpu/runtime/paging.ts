@@ -67,6 +67,9 @@ const pageFault = runtime("page_fault", "i64 i32 i32", "i32", (f, env) => {
   f.return(i32(1));
 });
 
+/** In walkFlags after a walk that failed for that reason: through SS it is #SS(0) (SDM vol. 3A, 5.3.1), see control.ts. */
+export const NOT_CANONICAL = 0x100;
+
 /** Are the upper bits of a linear address copies of its top translated bit? */
 const canonical = runtime("is_canonical", "i64", "i32", (f, env) => {
   const linear: I64 = param(f, 0, "i64");
@@ -101,6 +104,7 @@ const walk = runtime("walk", "i64 i32", "i32", (f, env) => {
       f.if(f.callFor("i32", env.fn("is_canonical"), linear).eqz(), () => {
         env.set("faultVector", i32(13));
         env.set("faultError", i32(0));
+        env.set("walkFlags", i32(NOT_CANONICAL));
         f.return(i32(1));
       });
       f.if(

@@ -1,5 +1,5 @@
-/** x87 loads and stores (SDM vol. 1, 5.2.1). Stores check the memory first, so that a fault leaves the FPU as it was. */
-import { type I64, i32 } from "../../wasm/index.ts";
+/** x87 loads and stores (SDM vol. 1, 5.2.1). A fault of a store leaves the FPU as it was. */
+import { type I32, type I64, i32 } from "../../wasm/index.ts";
 import type { Bits, Context, Operand } from "../context.ts";
 import { x87 } from "./x87-rows.ts";
 
@@ -16,12 +16,34 @@ export function readInteger(src: Operand): I64 {
 
 const fild = (m: Context, src: Operand) => m.runtime("x87.loadInteger", readInteger(src));
 
+const MASKS = 0x3f;
+
+/**
+ * The runtime function `name` works out what to store. Its answer, whether it stores, is no where an unmasked exception
+ * comes in between: then the memory is not looked at.
+ */
+function prepare(m: Context, name: string, dst: Operand): I32 {
+  const masked = m.f.let(m.get("fcw").and(MASKS).eq(MASKS));
+  const before = m.f.let(m.get("fsw"));
+  m.f.if(masked, () => m.probeWrite(dst.linear(), bytes(dst)));
+  const stores = m.runtimeFor("i32", name);
+  m.f.if(masked.eqz().and(stores), () => {
+    const status = m.f.let(m.get("fsw"));
+    const [low, high] = [m.f.let(m.get("scratch0", "i64")), m.f.let(m.get("scratch1", "i64"))];
+    m.set("fsw", before);
+    m.probeWrite(dst.linear(), bytes(dst));
+    m.set("fsw", status);
+    m.set("scratch0", low);
+    m.set("scratch1", high);
+  });
+  return stores;
+}
+
 /** Stores what the runtime function `name` leaves in scratch0 where it says so, and pops. */
 const store =
   (name: string, pops: number) =>
   (m: Context, dst: Operand): void => {
-    m.probeWrite(dst.linear(), bytes(dst));
-    m.f.if(m.runtimeFor("i32", name), () => {
+    m.f.if(prepare(m, name, dst), () => {
       const value = m.get("scratch0", "i64");
       m.store(dst.bits as Bits, dst.linear(), dst.bits === 64 ? value : value.wrap());
       if (pops) m.runtime("x87.pop", i32(pops));
@@ -45,8 +67,7 @@ const fbld = (m: Context, src: Operand) => {
 
 /** Ten bytes from scratch0 and scratch1. */
 const store80 = (name: string) => (m: Context, dst: Operand) => {
-  m.probeWrite(dst.linear(), bytes(dst));
-  m.f.if(m.runtimeFor("i32", name), () => {
+  m.f.if(prepare(m, name, dst), () => {
     // Both at once: a store may need the scratch fields.
     const [low, high] = [m.get("scratch0", "i64"), m.get("scratch1", "i64")];
     m.store(64, dst.linear(), low);

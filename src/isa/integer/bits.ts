@@ -49,7 +49,7 @@ const bitAnywhere = (change: Change) => (m: Context, dst: Operand, src: Operand)
     .shrS(shift)
     .shl(shift - 3);
   const linear = dst.linearAt(m.f.let(displacement));
-  changeBit(m, width, change, m.load(width, linear), inside(m, width, number), (value) =>
+  changeBit(m, width, change, m.load(width, linear, change !== undefined), inside(m, width, number), (value) =>
     m.store(width, linear, value),
   );
 };

@@ -4,7 +4,7 @@
  * element, which makes every element restartable.
  */
 import { i32, select } from "../../wasm/index.ts";
-import type { Bits, Context, I32, I64 } from "../context.ts";
+import type { AnyInt, Bits, Context, I32, I64 } from "../context.ts";
 import { insn } from "../row.ts";
 import { addressRegister, unsigned64 } from "./width.ts";
 
@@ -33,8 +33,11 @@ const sourceAddress = (m: Context, width: Bits) =>
 const destinationAddress = (m: Context, width: Bits, write: boolean) =>
   m.address(ES, addressRegister(m, RDI), width / 8, write);
 
-/** One element under the instruction's REP prefix. `goOn`, after the element, is the condition of REPE and REPNE. */
-function repeat(m: Context, element: () => void, goOn?: () => I32) {
+/**
+ * One element under the instruction's REP prefix. `goOn`, after the element, is the condition of REPE and REPNE; `end` is
+ * done after the last element.
+ */
+function repeat(m: Context, element: () => void, goOn?: () => I32, end?: () => void) {
   if (m.rep === "none") {
     element();
     return;
@@ -47,6 +50,7 @@ function repeat(m: Context, element: () => void, goOn?: () => I32) {
     m.setReg(RCX, size, left);
     const counted = size === 16 ? left.and(0xffff).eqz().eqz() : left.eqz().eqz();
     more.set(goOn ? counted.and(goOn()) : counted);
+    if (end) m.f.if(more.get().eqz(), end);
   });
   m.againIf(more.get());
 }
@@ -132,30 +136,45 @@ const lods = (width: Bits | undefined) => (m: Context) => {
   });
 };
 
-/** REPE goes on while the elements are equal, REPNE while they differ. */
-const whileCompared = (m: Context) => () => (m.rep === "rep" ? m.flags.zf() : m.flags.zf().eqz());
+/**
+ * CMPS and SCAS: `element` reads two values and moves on. REPE goes on while they are equal, REPNE while they differ; the
+ * flags change with the last element alone, so that a fault on the way leaves them as they were (SDM vol. 2, REP).
+ */
+function compare(m: Context, width: Bits, element: () => [AnyInt, AnyInt]) {
+  if (m.rep === "none") {
+    m.flags.sub(width, ...element());
+    return;
+  }
+  let last: [AnyInt, AnyInt];
+  repeat(
+    m,
+    () => {
+      last = element();
+    },
+    () => (m.rep === "rep" ? last[0].eq(last[1]) : last[0].ne(last[1])),
+    () => m.flags.sub(width, ...last),
+  );
+}
 
 const cmps = (width: Bits | undefined) => (m: Context) => {
   const size = width ?? m.size;
-  const element = () => {
+  compare(m, size, () => {
     const first = m.load(size, sourceAddress(m, size));
     const second = m.load(size, destinationAddress(m, size, false));
     const by = step(m, size);
     advance(m, RSI, by);
     advance(m, RDI, by);
-    m.flags.sub(size, first, second);
-  };
-  repeat(m, element, whileCompared(m));
+    return [first, second];
+  });
 };
 
 const scas = (width: Bits | undefined) => (m: Context) => {
   const size = width ?? m.size;
-  const element = () => {
+  compare(m, size, () => {
     const value = m.load(size, destinationAddress(m, size, false));
     advance(m, RDI, step(m, size));
-    m.flags.sub(size, m.reg(0, size), value);
-  };
-  repeat(m, element, whileCompared(m));
+    return [m.reg(0, size), value];
+  });
 };
 
 /** A byte form, and one at the operand size. `syntax`: dst and src in the order assembly language has them. */

@@ -57,9 +57,10 @@ const string = (into: boolean, fixed?: 8) => (m: Context) => {
   const wide = m.addressSize;
   const count = m.f.let(m.reg(1, wide));
   const register = into ? 7 : 6;
+  // Also where there is nothing to move.
+  const port = m.f.let(m.reg(2, 16) as I32);
+  permitted(m, port, bytes);
   const body = () => {
-    const port = m.f.let(m.reg(2, 16) as I32);
-    permitted(m, port, bytes);
     const index = m.reg(register, wide);
     const offset: I64 = m.f.let(unsigned64(index));
     const linear = m.address(into ? 0 : m.dataSegment(), offset, bytes, into);

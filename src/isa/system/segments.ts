@@ -88,6 +88,9 @@ const store = (register: "ldtr" | "tr") => (m: Context, dst: Operand) => {
 };
 
 const loadSystem = (name: "lldt" | "ltr") => (m: Context, src: Operand) => {
+  // Before the selector is read.
+  protectedOnly(m);
+  m.raiseIf(m.get("cpl").nez(), GP, 0);
   call(m, name, m.f.let(src.read().wrap().extendU()));
 };
 
@@ -111,13 +114,14 @@ const verify = (name: "verr" | "verw") => (m: Context, selector: Operand) => {
   ask(m, name, selector);
 };
 
-/** ARPL raises the RPL of the first selector to that of the second. */
+/** ARPL raises the RPL of the first selector to that of the second. Memory is written where it changes only. */
 const arpl = (m: Context, dst: Operand, src: Operand) => {
   protectedOnly(m);
-  const value = m.f.let(dst.read().wrap());
+  const value = m.f.let((dst.isMemory ? m.load(16, dst.linear()) : dst.read()).wrap());
   const rpl = m.f.let(src.read().wrap().and(3));
   const lower = m.f.let(value.and(3).ltU(rpl));
-  m.f.if(lower, () => dst.write(m.f.let(value.and(0xfffc).or(rpl))));
+  const raised = m.f.let(value.and(0xfffc).or(rpl));
+  m.f.if(lower, () => (dst.isMemory ? m.store(16, dst.linear(), raised) : dst.write(raised)));
   m.flags.setZf(lower);
 };
 

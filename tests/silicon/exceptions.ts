@@ -1,0 +1,142 @@
+/** What the proof leaves out, row by row, and where the software CPU may differ from the recorded one; each with its reason. */
+
+import type { Row } from "../../src/isa/row.ts";
+
+const ENTERS_KERNEL = "enters the host's kernel; src/cpu/system tests it";
+const UMIP = "the host's kernel stands in for it where the processor refuses it (UMIP); src/cpu/system tests it";
+const HYPERCALL = "the host's hypervisor answers it";
+const MACHINES = "its answer is the machine's own";
+
+const UNCHANGED = "which components it leaves out depends on what ran before; src/cpu/float/save.test.ts tests it";
+
+/** Rows that are not run, by mnemonic or whole key. */
+export const NOT_RUN: Readonly<Record<string, string>> = {
+  SYSCALL: ENTERS_KERNEL,
+  SYSENTER: ENTERS_KERNEL,
+  SGDT: UMIP,
+  SIDT: UMIP,
+  SLDT: UMIP,
+  STR: UMIP,
+  SMSW: UMIP,
+  VMCALL: HYPERCALL,
+  VMMCALL: HYPERCALL,
+  CPUID: MACHINES,
+  RDTSC: MACHINES,
+  RDTSCP: MACHINES,
+  RDPID: MACHINES,
+  XGETBV: MACHINES,
+  XSAVEOPT: UNCHANGED,
+  XSAVEOPT64: UNCHANGED,
+  RDRAND: MACHINES,
+  RDSEED: MACHINES,
+};
+
+const CF = 1;
+const PF = 4;
+const AF = 0x10;
+const ZF = 0x40;
+const SF = 0x80;
+const OF = 0x800;
+export const FLAG_NAMES: readonly (readonly [string, number])[] = [
+  ["CF", CF],
+  ["PF", PF],
+  ["AF", AF],
+  ["ZF", ZF],
+  ["SF", SF],
+  ["OF", OF],
+];
+
+const AFTER_SHIFT = AF | OF;
+/**
+ * Flags that the manual leaves undefined (SDM vol. 2, each instruction's "Flags Affected"). They are recorded, and compared
+ * all the same: the software CPU follows the recorded processor, but for what DIFFERENCES names.
+ */
+export const UNDEFINED_FLAGS: Readonly<Record<string, number>> = {
+  AND: AF,
+  OR: AF,
+  XOR: AF,
+  TEST: AF,
+  ANDN: AF | PF,
+  BLSR: AF | PF,
+  BLSMSK: AF | PF,
+  BLSI: AF | PF,
+  BEXTR: AF | SF | PF,
+  BZHI: AF | PF,
+  TZCNT: OF | SF | PF | AF,
+  LZCNT: OF | SF | PF | AF,
+  BSF: CF | OF | SF | AF | PF,
+  BSR: CF | OF | SF | AF | PF,
+  BT: OF | SF | AF | PF,
+  BTS: OF | SF | AF | PF,
+  BTR: OF | SF | AF | PF,
+  BTC: OF | SF | AF | PF,
+  ROL: OF,
+  ROR: OF,
+  RCL: OF,
+  RCR: OF,
+  SHL: AFTER_SHIFT | CF,
+  SHR: AFTER_SHIFT | CF,
+  SAR: AFTER_SHIFT | CF,
+  SHLD: AFTER_SHIFT | CF | SF | ZF | PF,
+  SHRD: AFTER_SHIFT | CF | SF | ZF | PF,
+  MUL: SF | ZF | AF | PF,
+  IMUL: SF | ZF | AF | PF,
+  DIV: CF | OF | SF | ZF | AF | PF,
+  IDIV: CF | OF | SF | ZF | AF | PF,
+  AAA: OF | SF | ZF | PF,
+  AAS: OF | SF | ZF | PF,
+  AAM: OF | AF | CF,
+  AAD: OF | AF | CF,
+  DAA: OF,
+  DAS: OF,
+};
+
+export interface Difference {
+  readonly reason: string;
+  /** Flags that may differ. */
+  readonly flags?: number;
+  /** x87 registers may differ by this many units in the last place. */
+  readonly ulps?: number;
+  /** The address of a page fault may be another byte of the operand. */
+  readonly anyByte?: boolean;
+  /** Fields that may differ. */
+  readonly fields?: readonly string[];
+}
+
+const PRODUCT: Difference = { reason: "clears ZF whatever the product, and the manual leaves it undefined", flags: ZF };
+/** Of rows with a bare memory operand. */
+const IMAGE: Difference = { reason: "processors touch an image's bytes in an order of their own", anyByte: true };
+const TRANSCENDENTAL: Difference = {
+  reason: "the manual promises one unit in the last place (SDM vol. 1, 8.3.10)",
+  ulps: 1,
+};
+
+/** Where the software CPU may differ, by mnemonic. */
+export const DIFFERENCES: Readonly<Record<string, Difference>> = {
+  MUL: PRODUCT,
+  IMUL: PRODUCT,
+  F2XM1: TRANSCENDENTAL,
+  FYL2X: TRANSCENDENTAL,
+  FYL2XP1: TRANSCENDENTAL,
+  FPTAN: TRANSCENDENTAL,
+  FPATAN: TRANSCENDENTAL,
+  FSIN: TRANSCENDENTAL,
+  FCOS: TRANSCENDENTAL,
+  FSINCOS: TRANSCENDENTAL,
+};
+
+/** The same for all rows with an attribute. */
+export const DIFFERENCES_OF_KIND: Readonly<Record<string, Difference>> = {
+  fpu: {
+    reason:
+      "the operand pointer changes with every instruction, while newer processors change it at exceptions alone " +
+      "(CPUID.7.EBX.FDP_EXCPTN_ONLY, which no model has); the opcode register lacks the r/m field of memory operands",
+    fields: ["fop", "fdp"],
+  },
+};
+
+export function differenceOf({ mnemonic, attributes, operands }: Row): Difference {
+  const kind = Object.entries(DIFFERENCES_OF_KIND).find(([attribute]) => attributes.has(attribute))?.[1];
+  const own = DIFFERENCES[mnemonic] ?? (operands.some((o) => o.text === "m") ? IMAGE : undefined);
+  return { ...kind, ...own, reason: own?.reason ?? kind?.reason ?? "none" };
+}
