@@ -1,6 +1,6 @@
 /**
  * The decoder and the disassembler against iced-x86, an independent decoder: random byte strings in every mode, and what
- * makes them more than noise: prefixes, opcode maps, VEX. Lengths, validity and text must agree, but for what the tables
+ * makes them more than noise: prefixes, opcode maps, VEX. Validity, length, text and the features needed must agree, but for what the tables
  * below list with the reason.
  */
 import {
@@ -32,6 +32,18 @@ const DECLARED = new Set(
     "CLFLUSHOPT CLWB PREFETCHW PREFETCHWT1 CET_IBT"
   ).split(" "),
 );
+/** What every x86-64 processor has, or executes as a NOP: rows need not ask for it. */
+const EVERYWHERE = new Set(
+  (
+    "INTEL8086 INTEL8086_ONLY INTEL186 INTEL286 INTEL286_ONLY INTEL386 INTEL386_ONLY INTEL486 X64 FPU FPU287 FPU387 CPUID " +
+    "TSC MSR RDPMC SEP SYSCALL CMOV CX8 MULTIBYTENOP PAUSE FXSR CLFSH MMX SSE SSE2 PREFETCHW PREFETCHWT1 CET_IBT VMX SVM"
+  ).split(" "),
+);
+/** Names that CPUID's table writes otherwise. */
+const FEATURE_NAMES: Readonly<Record<string, string>> = { CMPXCHG16B: "cx16" };
+/** The same in our names, as far as rows ask. */
+const BASELINE = new Set(["mmx", "sse", "sse2", "cmov", "fxsr", "clflush"]);
+
 /** Instructions of sets that are not declared otherwise: the hypercalls, which reach KVM's interface. */
 const HYPERCALLS = /^(vmcall|vmmcall)$/;
 
@@ -41,6 +53,8 @@ interface Reference {
   readonly length: number;
   readonly outcome: "ok" | "undefined" | "truncated";
   readonly declared: boolean;
+  /** Beyond what every processor has, in the names of our rows. */
+  readonly features: string;
 }
 
 const formatter = new Formatter(FormatterSyntax.Intel);
@@ -57,24 +71,29 @@ formatter.ripRelativeAddresses = true;
 formatter.memorySizeOptions = MemorySizeOptions.Always;
 
 function reference(bytes: Uint8Array, codeBits: number): Reference {
-  if (bytes.length === 0) return { text: "", length: 0, outcome: "truncated", declared: true };
+  const nothing = { text: "", length: 0, declared: true, features: "" };
+  if (bytes.length === 0) return { ...nothing, outcome: "truncated" };
   const decoder = new Disassembler(codeBits, bytes, DecoderOptions.NoWbnoinvd);
   decoder.ip = RIP;
   const instruction = decoder.decode();
   try {
     if (instruction.isInvalid) {
       const outcome = decoder.lastError === DecoderError.NoMoreBytes ? "truncated" : "undefined";
-      return { text: "", length: 0, outcome, declared: true };
+      return { ...nothing, outcome };
     }
     const text = formatter.format(instruction);
     const features = Array.from(instruction.cpuidFeatures(), (f) => CpuidFeature[f]!);
     const declared = HYPERCALLS.test(text) || features.every((f) => DECLARED.has(f));
-    return { text, length: instruction.length, outcome: "ok", declared };
+    const beyond = features.filter((f) => !EVERYWHERE.has(f));
+    const named = beyond.map((f) => FEATURE_NAMES[f] ?? f.toLowerCase().replace("_", ""));
+    return { text, length: instruction.length, outcome: "ok", declared, features: list(named) };
   } finally {
     instruction.free();
     decoder.free();
   }
 }
+
+const list = (names: readonly string[]): string => [...names].sort().join(" ");
 
 /** The 16-bit name of a general register. */
 const word = (register: string) => (/^r\d/.test(register) ? register.replace(/[wd]?$/, "w") : register.slice(-2));
@@ -96,7 +115,11 @@ const SPELLINGS: readonly [RegExp, string | ((...groups: string[]) => string), s
   [/^addr\d+ mov /, "mov ", "an absolute address needs no address size"],
   [/^(.*maskmov.*), [c-gs]s$/, "$1", "the segment of the implied operand"],
   [/^(pcmpestr[im])64/, "$1", "the SDM has one name"],
-  [/^((?:rep\w* )?(?:cmps|scas|movs|stos|ins)[bwdq] .*?ptr )es:(?=\[\w*di\])/, "$1", "the destination is always at ES"],
+  [
+    /^(?!.*xmm)((?:rep\w* )?(?:cmps|scas|movs|stos|ins)[bwdq] .*?ptr )es:(?=\[\w*di\])/,
+    "$1",
+    "the destination is always at ES",
+  ],
 ];
 /** In 64-bit mode these prefixes mean nothing. */
 const MEANINGLESS = /\b(es|cs|ss|ds):(?=\[)/g;
@@ -205,10 +228,14 @@ describe("the decoder and the disassembler", () => {
       }
       compared++;
       const mine =
-        outcome === "ok" ? `${ours(decoded)} ${decoded.length}` : outcome === "truncated" ? outcome : "undefined";
+        outcome === "ok"
+          ? `${ours(decoded)}, ${decoded.length} bytes, ${list(decoded.row.features.filter((f) => !BASELINE.has(f)))}`
+          : outcome === "truncated"
+            ? outcome
+            : "undefined";
       const wanted =
         theirs.outcome === "ok" && theirs.declared
-          ? `${spelled(theirs.text, codeBits)} ${theirs.length}`
+          ? `${spelled(theirs.text, codeBits)}, ${theirs.length} bytes, ${theirs.features}`
           : theirs.outcome === "truncated"
             ? "truncated"
             : "undefined";
