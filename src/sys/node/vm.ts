@@ -53,8 +53,9 @@ export class Vm extends VirtualMachine {
   }
 }
 
+/** Bytes that the machine's thread may keep: the caller's own are copied. */
 const content = (file: string | Uint8Array, what: string): Promise<Uint8Array> | Uint8Array =>
-  typeof file === "string" ? readUserFile(file, what) : file;
+  typeof file === "string" ? readUserFile(file, what) : Uint8Array.from(file);
 
 async function ownKernel(config: ResolvedConfig, kernel: string | Uint8Array): Promise<BootSpec> {
   return {
