@@ -101,6 +101,7 @@ export class Cpu implements CpuContext {
   readonly features: ReadonlySet<string>;
   readonly brand: string;
   readonly id: number;
+  readonly linearBits: number;
   readonly msrs = new Map<number, bigint>();
   tscOffset = 0n;
   /** All of guest RAM. */
@@ -126,6 +127,7 @@ export class Cpu implements CpuContext {
     this.ports = ports;
     this.id = options.id;
     this.features = featuresOf(model);
+    this.linearBits = this.features.has("la57") ? 57 : 48;
     this.brand = `Vivarium ${model} software CPU`;
     this.#ramSize = ramSize;
     this.#bytes = new Uint8Array(memory.buffer);
@@ -484,6 +486,10 @@ export class Cpu implements CpuContext {
     r.set("x87Trap", trap);
     r.set("sseTrap", trap | ((r.get("cr4") & 0x200) === 0 ? 1 : 0));
     this.#x.update_privilege();
+  }
+  readPhysical(gpa: bigint): bigint {
+    const host = this.#x.ram_host(gpa) >>> 0;
+    return host === 0 ? 0n : this.#view.getBigUint64(host, true);
   }
   writePhysical(gpa: bigint, bytes: Uint8Array): boolean {
     for (let i = 0; i < bytes.length; i++) {

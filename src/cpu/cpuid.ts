@@ -43,6 +43,7 @@ export const FEATURES = {
   rdrand: [1, 0, "ecx", 30],
   hypervisor: [1, 0, "ecx", 31],
   fsgsbase: [7, 0, "ebx", 0],
+  tsc_adjust: [7, 0, "ebx", 1],
   bmi1: [7, 0, "ebx", 3],
   smep: [7, 0, "ebx", 7],
   bmi2: [7, 0, "ebx", 8],
@@ -84,7 +85,7 @@ const BASELINE =
 const V2 =
   `${BASELINE} sse3 ssse3 sse41 sse42 popcnt cx16 lahf_lm pcid invpcid fsgsbase smep umip erms fsrm spec_ctrl stibp ` +
   "ssbd arch_capabilities rdrand";
-const MAX = `${V2} movbe aes pclmulqdq sha bmi1 bmi2 adx lzcnt xsave xsaveopt smap la57 rdseed rdpid clflushopt clwb prefetchw`;
+const MAX = `${V2} tsc_adjust movbe aes pclmulqdq sha bmi1 bmi2 adx lzcnt xsave xsaveopt smap la57 rdseed rdpid clflushopt clwb prefetchw`;
 
 export const CPU_MODELS = { "x86-64": BASELINE, "x86-64-v2": V2, max: MAX } as const;
 export type CpuModel = keyof typeof CPU_MODELS;
@@ -117,6 +118,9 @@ export interface CpuidInput {
   readonly brand: string;
   readonly apicId: number;
   readonly physicalBits: number;
+  readonly linearBits: number;
+  /** The enable bit of IA32_APIC_BASE. */
+  readonly apicEnabled: boolean;
   /** CR4.OSXSAVE, and XCR0. */
   readonly osxsave: boolean;
 }
@@ -158,6 +162,7 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
       r.eax = 0x1_06a3;
       r.ebx = (input.apicId << 24) | (1 << 16) | (8 << 8);
       if (input.osxsave) r.ecx |= 1 << 27;
+      if (!input.apicEnabled) r.edx &= ~(1 << 9);
       break;
     case 4:
       // One level of each kind, so that guests that size buffers by it find something: 32 KiB L1, 4 MiB L2.
@@ -218,7 +223,7 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
       r.ecx = (4096 << 16) | (6 << 12) | 64;
       break;
     case 0x8000_0008:
-      r.eax = input.physicalBits | ((input.features.has("la57") ? 57 : 48) << 8);
+      r.eax = input.physicalBits | (input.linearBits << 8);
       break;
   }
   return r;

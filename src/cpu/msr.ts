@@ -18,11 +18,11 @@ const PAT_RESET = 0x0007_0406_0007_0406n;
 
 export const MSR = {
   tsc: 0x10,
+  tscAdjust: 0x3b,
   apicBase: 0x1b,
   specCtrl: 0x48,
   predCmd: 0x49,
   archCapabilities: 0x10a,
-  flushCmd: 0x10b,
   pat: 0x277,
   tscDeadline: 0x6e0,
   x2apicFirst: 0x800,
@@ -51,12 +51,12 @@ export const HANDLED_MSRS: readonly (readonly [index: number, name: string, abou
 const rows: MsrRow[] = [
   [0x17, "IA32_PLATFORM_ID", 0n, "fixed"],
   [0x3a, "IA32_FEATURE_CONTROL", 1n, "fixed"],
+  [0x3b, "IA32_TSC_ADJUST", 0n, ALL],
   [0x48, "IA32_SPEC_CTRL", 0n, 7n],
   [0x49, "IA32_PRED_CMD", 0n, 1n],
   [0x8b, "IA32_BIOS_SIGN_ID", 0x1_0000_0000n, "ignored"],
   [0xce, "MSR_PLATFORM_INFO", 0n, "fixed"],
   [0xfe, "IA32_MTRRCAP", 0x508n, "fixed"],
-  [0x10b, "IA32_FLUSH_CMD", 0n, 1n],
   [0x174, "IA32_SYSENTER_CS", "sysenterCs", 0xffff_ffffn],
   [0x175, "IA32_SYSENTER_ESP", "sysenterEsp", "canonical"],
   [0x176, "IA32_SYSENTER_EIP", "sysenterEip", "canonical"],

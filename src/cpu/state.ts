@@ -60,6 +60,7 @@ field("idtr.limit", "i32", "");
 for (const name of ["cr0", "cr2", "cr3", "cr4", "cr8", "dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "xcr0"]) {
   field(name, "i64", "control or debug register");
 }
+for (let i = 0; i < 4; i++) field(`pdpte${i}`, "i64", "page-directory-pointer-table entry of PAE paging");
 field("efer", "i64", "IA32_EFER");
 field("cpl", "i32", "current privilege level");
 field("star", "i64", "IA32_STAR");

@@ -47,6 +47,8 @@ export interface GuestOptions {
   readonly mode?: "flat32" | "long64";
   readonly model?: CpuModel;
   readonly cpl?: 0 | 3;
+  /** Low half of IA32_APIC_BASE. */
+  readonly apicBase?: number;
 }
 
 /** Bytes, nested as one likes. */
@@ -65,12 +67,14 @@ export class Guest {
   /** Vector that waits at the local APIC, and whether an NMI does. */
   interrupt = -1;
   nmi = false;
+  readonly apicBase: number;
   /** Port and memory accesses: what they say and answer. */
   readonly log: string[] = [];
   readonly #wide: boolean;
 
   constructor(options: GuestOptions = {}) {
     const { mode = "long64", model = "max", cpl = 0 } = options;
+    this.apicBase = options.apicBase ?? 0xfee0_0900;
     this.#wide = mode === "long64";
     const pages = memoryPages(RAM);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -226,7 +230,7 @@ export class Guest {
         readMsr: () => -1,
         readMsrHigh: () => 0,
         writeMsr: () => false,
-        apicBaseLow: 0xfee0_0900,
+        apicBaseLow: this.apicBase,
         apicBaseHigh: 0,
         writeApicBase: () => true,
         cr8: 0,

@@ -1,7 +1,6 @@
 /**
  * Address translation (SDM vol. 3A, chapter 4): 32-bit, PAE, 4-level and 5-level paging, accessed and dirty bits,
- * and the filling of the data TLB. Not modelled: PAE's PDPTE registers (the four entries are read from memory at each
- * walk), protection keys.
+ * and the filling of the data TLB. Not modelled: protection keys.
  */
 import type { ExprOf, FunctionBuilder, I32, I64 } from "../../wasm/index.ts";
 import { i32, i64 } from "../../wasm/index.ts";
@@ -141,7 +140,12 @@ const walk = runtime("walk", "i64 i32", "i32", (f, env) => {
         ),
       ),
     );
-    const host = f.callFor("i32", env.fn("ram_host"), table.get().add(index.shl(3)));
+    const pdpte = f.let(long.eqz().and(s.eq(30)));
+    const host = f.choose(
+      pdpte,
+      () => index.wrap().shl(3).add(env.address("pdpte0")),
+      () => f.callFor("i32", env.fn("ram_host"), table.get().add(index.shl(3))),
+    );
     const pte = f.let(
       f.choose(
         host,
@@ -152,7 +156,6 @@ const walk = runtime("walk", "i64 i32", "i32", (f, env) => {
     const low = f.let(pte.wrap());
     const fail = (code: number) => f.returnCall(env.fn("page_fault"), linear, access, i32(code));
     f.if(low.and(PTE_P).eqz(), () => fail(0));
-    const pdpte = f.let(long.eqz().and(s.eq(30)));
     const large = f.let(s.ne(12).and(low.and(PTE_PS).nez()));
     const reserved = f.variable(pte.and(RESERVED_HIGH));
     f.if(efer.and(EFER_NXE).eqz(), () => reserved.set(reserved.get().or(pte.and(-0x8000_0000_0000_0000n))));

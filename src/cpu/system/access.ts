@@ -60,6 +60,8 @@ export const TR = 7;
 export interface SystemContext {
   readonly r: Registers;
   readonly memory: SystemMemory;
+  /** Bits of a linear address on this CPU model: 48 or 57. */
+  readonly linearBits: number;
   getSegment(number: number): SegmentCache;
   /** Takes a segment over as it is given; derived state (mode, stack mask, CPL-dependent TLB) follows by updateMode. */
   setSegment(number: number, cache: SegmentCache): void;
@@ -71,4 +73,6 @@ export interface SystemContext {
   /** Recomputes what derives from CR0, CR4, EFER, EFLAGS.VM, CS, SS, CPL. Call after changing any of them. */
   updateMode(): void;
   flushTlb(global: boolean): void;
+  /** Eight bytes of guest physical memory; zero where there is no RAM. */
+  readPhysical(gpa: bigint): bigint;
 }

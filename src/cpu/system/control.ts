@@ -4,7 +4,8 @@ import { PHYSICAL_BITS } from "../runtime/paging.ts";
 import { GP, GuestFault, UD } from "./access.ts";
 import type { CpuContext } from "./context.ts";
 import { noteDebug } from "./debug.ts";
-import { CR0_PE, CR0_PG, isCanonical, isProtected } from "./mode.ts";
+import { CR0_PE, CR0_PG, isCanonical, isCanonicalBase, isProtected } from "./mode.ts";
+import { loadPdptes } from "./pdpte.ts";
 
 const CR0 = { mp: 2, em: 4, ts: 8, et: 0x10, ne: 0x20, wp: 0x1_0000, am: 0x4_0000, nw: 0x2000_0000, cd: 0x4000_0000 };
 const CR0_ALL = CR0_PE | CR0.mp | CR0.em | CR0.ts | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.nw | CR0.cd | CR0_PG;
@@ -38,7 +39,11 @@ const CR4_LA57 = 1 << 12;
 const CR4_OSXSAVE = 1 << 18;
 /** PSE PAE PGE LA57 PCIDE SMEP SMAP. */
 const CR4_TRANSLATION = (1 << 4) | CR4_PAE | (1 << 7) | CR4_LA57 | CR4_PCIDE | (1 << 20) | (1 << 21);
+/** PSE PAE PGE SMEP: a change of one loads the PDPTEs anew. */
+const CR4_PDPTES = (1 << 4) | CR4_PAE | (1 << 7) | (1 << 20);
 const CR4_PCE = 1 << 8;
+/** IA32_APIC_BASE bit 11. */
+const APIC_ENABLE = 0x800;
 const EFER_LME = 0x100n;
 const EFER_LMA = 0x400n;
 const CS_LONG = 0x2000;
@@ -51,6 +56,8 @@ export function executeCpuid(c: CpuContext): void {
     brand: c.brand,
     apicId: c.id,
     physicalBits: PHYSICAL_BITS,
+    linearBits: c.linearBits,
+    apicEnabled: (c.ports.apic.apicBaseLow & APIC_ENABLE) !== 0,
     osxsave: (c.r.get("cr4") & CR4_OSXSAVE) !== 0,
   });
   c.r.setPair("rax", out.eax, 0);
@@ -74,6 +81,9 @@ function writeCr0(c: CpuContext, value: bigint): void {
     if (c.r.get("codeBits") === 64 || (c.r.get("cr4") & CR4_PCIDE) !== 0) throw fault();
     efer &= ~EFER_LMA;
   }
+  if (((old ^ next) & (CR0_PG | CR0.cd | CR0.nw)) !== 0) {
+    loadPdptes(c, next, c.r.get("cr4"), c.r.getBig("cr3"));
+  }
   c.r.setPair("cr0", next, 0);
   c.r.setBig("efer", efer);
   if (((old ^ next) & CR0_TRANSLATION) !== 0) c.flushTlb(true);
@@ -84,6 +94,7 @@ function writeCr0(c: CpuContext, value: bigint): void {
 function writeCr3(c: CpuContext, value: bigint): void {
   if ((c.r.get("cr4") & CR4_PCIDE) !== 0) value &= ~(1n << 63n);
   if ((c.r.getBig("efer") & EFER_LMA) !== 0n && value >> BigInt(PHYSICAL_BITS) !== 0n) throw fault();
+  loadPdptes(c, c.r.get("cr0"), c.r.get("cr4"), value);
   c.r.setBig("cr3", value);
   // PCIDs are not kept apart: any load of CR3 flushes, which the architecture allows (SDM vol. 3A, 4.10.4.1).
   c.flushTlb(false);
@@ -99,6 +110,7 @@ function writeCr4(c: CpuContext, value: bigint): void {
   const longMode = (c.r.getBig("efer") & EFER_LMA) !== 0n;
   if (longMode && ((next & CR4_PAE) === 0 || (changed & CR4_LA57) !== 0)) throw fault();
   if ((next & ~old & CR4_PCIDE) !== 0 && (!longMode || (c.r.get("cr3") & 0xfff) !== 0)) throw fault();
+  if ((changed & CR4_PDPTES) !== 0) loadPdptes(c, c.r.get("cr0"), next, c.r.getBig("cr3"));
   c.r.setPair("cr4", next, 0);
   if ((changed & CR4_TRANSLATION) !== 0) c.flushTlb(true);
   c.updateMode();
@@ -204,13 +216,18 @@ export function rdpmc(c: CpuContext): void {
   throw fault();
 }
 
+/** LGDT and LIDT in 64-bit mode. */
+export function checkBase(c: CpuContext): void {
+  if (!isCanonicalBase(c, c.r.getBig("scratch0"))) throw fault();
+}
+
 /** INVPCID: type, then the descriptor's PCID and address. */
 export function invpcid(c: CpuContext): void {
   const type = c.r.getBig("scratch0");
   const pcid = c.r.getBig("scratch1");
   const address = c.r.getBig("scratch2");
   if (type > 3n || pcid >> 12n !== 0n) throw fault();
-  if (type === 0n && !isCanonical(c, address)) throw fault();
+  if (type === 0n && !isCanonicalBase(c, address)) throw fault();
   if (type < 2n && pcid !== 0n && (c.r.get("cr4") & CR4_PCIDE) === 0) throw fault();
   c.flushTlb(type === 2n);
 }

@@ -23,6 +23,8 @@ export class FakeContext implements SystemContext {
   readonly readOnly = new Set<bigint>();
   /** Privileges that memory was accessed with, in order. */
   readonly accesses: { linear: bigint; kind: "read" | "write"; cpl: number; privilege: string }[] = [];
+  readonly linearBits = 48;
+  readPhysical = (gpa: bigint): bigint => this.view.getBigUint64(Number(gpa), true);
   flushes = 0;
   #arithmetic = 0;
 

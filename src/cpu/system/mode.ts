@@ -39,6 +39,14 @@ export function isCanonical(c: SystemContext, address: bigint): boolean {
   return BigInt.asUintN(64, BigInt.asIntN(width, address)) === BigInt.asUintN(64, address);
 }
 
+/**
+ * The same for base registers (those of descriptor tables, TSS and LDT, MSRs) and INVPCID: it goes by the width the processor
+ * knows, whether 5-level paging is on or not.
+ */
+export function isCanonicalBase(c: SystemContext, address: bigint): boolean {
+  return BigInt.asUintN(64, BigInt.asIntN(c.linearBits, address)) === BigInt.asUintN(64, address);
+}
+
 /** Error code for a selector (SDM vol. 3A, 6.13); `ext`: 1 where an event from outside the program led to the fault. */
 export const selectorFault = (vector: number, selector: number, ext = 0): GuestFault =>
   new GuestFault(vector, (selector & 0xfffc) | ext);

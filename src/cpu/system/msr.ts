@@ -3,7 +3,7 @@ import { ARCH_CAPABILITIES } from "../cpuid.ts";
 import { MSR, MSR_ROWS } from "../msr.ts";
 import { GP, GuestFault } from "./access.ts";
 import type { CpuContext } from "./context.ts";
-import { isCanonical } from "./mode.ts";
+import { isCanonicalBase } from "./mode.ts";
 
 const fault = () => new GuestFault(GP, 0);
 
@@ -21,7 +21,7 @@ const join = (low: number, high: number) => (BigInt(high >>> 0) << 32n) | BigInt
 const needed: Readonly<Record<number, string>> = {
   [MSR.specCtrl]: "spec_ctrl",
   [MSR.predCmd]: "spec_ctrl",
-  [MSR.flushCmd]: "spec_ctrl",
+  [MSR.tscAdjust]: "tsc_adjust",
   [MSR.archCapabilities]: "arch_capabilities",
   [MSR.tscDeadline]: "tsc_deadline",
 };
@@ -40,6 +40,8 @@ function read(c: CpuContext, index: number): bigint {
   switch (index) {
     case MSR.tsc:
       return BigInt.asUintN(64, tscNow(c));
+    case MSR.predCmd:
+      throw fault();
     case MSR.apicBase:
       return join(apic.apicBaseLow, apic.apicBaseHigh);
     case MSR.archCapabilities:
@@ -73,7 +75,10 @@ function write(c: CpuContext, index: number, value: bigint): void {
   }
   switch (index) {
     case MSR.tsc:
-      c.tscOffset = value - BigInt(Math.floor(c.ports.tsc()));
+      moveTsc(c, value - tscNow(c));
+      return;
+    case MSR.tscAdjust:
+      moveTsc(c, value - (c.msrs.get(MSR.tscAdjust) ?? 0n));
       return;
     case MSR.apicBase:
       if (!apic.writeApicBase(low, high)) throw fault();
@@ -105,9 +110,15 @@ function write(c: CpuContext, index: number, value: bigint): void {
   const [, , home, writable] = row;
   if (writable === "ignored") return;
   if (writable === "fixed") throw fault();
-  if (writable === "canonical" ? !isCanonical(c, value) : (value & ~writable) !== 0n) throw fault();
+  if (writable === "canonical" ? !isCanonicalBase(c, value) : (value & ~writable) !== 0n) throw fault();
   if (typeof home === "string") c.r.setBig(home, value);
   else c.msrs.set(index, value);
+}
+
+/** A write to the TSC shows in IA32_TSC_ADJUST, and the other way round (SDM vol. 3B, 18.17.3). */
+function moveTsc(c: CpuContext, by: bigint): void {
+  c.tscOffset = BigInt.asIntN(64, c.tscOffset + by);
+  c.msrs.set(MSR.tscAdjust, BigInt.asUintN(64, (c.msrs.get(MSR.tscAdjust) ?? 0n) + by));
 }
 
 function writeEfer(c: CpuContext, value: bigint): void {

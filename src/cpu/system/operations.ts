@@ -18,6 +18,7 @@ const BY_NAME: Partial<Record<OperationName, Operation>> = {
   write_debug: control.writeDebug,
   lmsw: control.lmsw,
   io_permission: control.ioPermission,
+  check_base: control.checkBase,
   rdpmc: control.rdpmc,
   invpcid: control.invpcid,
   sysenter: control.sysenter,

@@ -40,7 +40,7 @@ import {
 import {
   cplOf,
   generalProtection,
-  isCanonical,
+  isCanonicalBase,
   isLongMode,
   isMode64,
   isProtected,
@@ -141,7 +141,7 @@ export function systemCache(c: SystemContext, d: Descriptor, vector = GP, ext = 
   const high = upperHalf(c, d);
   if (high === undefined) throw selectorFault(vector, d.selector, ext);
   const cache = cacheOf(d, d.selector, high);
-  if (!isCanonical(c, cache.base)) throw selectorFault(vector, d.selector, ext);
+  if (!isCanonicalBase(c, cache.base)) throw selectorFault(vector, d.selector, ext);
   return cache;
 }
 

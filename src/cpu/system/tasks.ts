@@ -39,6 +39,7 @@ import {
   UNUSABLE,
 } from "./descriptors.ts";
 import { CR0_PG, CR0_TS, EFLAGS_ALL, LOW32, NT, selectorFault, VM } from "./mode.ts";
+import { loadPdptes } from "./pdpte.ts";
 import { dataSegment, stackDescriptor, virtual8086Cache } from "./segments.ts";
 import { currentStack } from "./stack.ts";
 
@@ -228,6 +229,7 @@ function loadTask(c: SystemContext, next: TaskState, nested: boolean): void {
   c.r.set("cr0", c.r.get("cr0") | CR0_TS);
   c.r.set("dr7", c.r.get("dr7") & ~DR7_LOCAL);
   if (next.layout.cr3 !== undefined && c.r.get("cr0") & CR0_PG) {
+    loadPdptes(c, c.r.get("cr0"), c.r.get("cr4"), next.cr3);
     c.r.setBig("cr3", next.cr3);
     c.flushTlb(false);
   }

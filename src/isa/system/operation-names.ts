@@ -31,6 +31,7 @@ const NAMES = [
   "write_debug",
   "lmsw",
   "io_permission",
+  "check_base",
   "rdpmc",
   "invpcid",
   "sysenter",

@@ -96,8 +96,10 @@ const clts = (m: Context) => {
 const loadTable = (table: "gdtr" | "idtr") => (m: Context, src: Operand) => {
   const limit = m.load(16, src.linear());
   let base: I64;
-  if (m.mode64) base = m.load(64, src.linear(2)) as I64;
-  else
+  if (m.mode64) {
+    base = m.load(64, src.linear(2)) as I64;
+    system(m, "check_base", base);
+  } else
     base = m.f.let(
       m
         .load(32, src.linear(2))
