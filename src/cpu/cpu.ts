@@ -249,9 +249,10 @@ export class Cpu implements CpuContext {
 
   /**
    * Executes up to about `budget` instructions. "halted": nothing to do until an interrupt; "shutdown": a triple fault.
-   * Returns early after requestReturn.
+   * Returns early after requestReturn. `singly`: records run one at a time, with the same outcome; the slow way for whoever
+   * wants to look after each instruction.
    */
-  run(budget: number): RunOutcome {
+  run(budget: number, singly = false): RunOutcome {
     const { r } = this;
     let left = budget;
     while (left > 0) {
@@ -274,10 +275,11 @@ export class Cpu implements CpuContext {
         left--;
         this.#step(shadow);
       } else {
-        const code = this.#x.run(left);
-        const now = r.get("budget") | 0;
-        this.#retired += left - now;
-        left = now;
+        const given = singly ? 0 : left;
+        const code = singly ? this.#x.run_step(STEP_BASE) : this.#x.run(left);
+        const used = given - (r.get("budget") | 0);
+        this.#retired += used;
+        left -= used;
         if (code === EXIT.fault) {
           // A handler that faults at once would never use its budget up otherwise, and hold the host for good.
           left--;

@@ -1,6 +1,8 @@
 /** Guests that mean ill, found by the fuzzer (tests/fuzz) and cut down. */
+
 import { describe, expect, it } from "vitest";
-import { Cpu, type CpuEntry, type CpuPorts, memoryPages } from "./index.ts";
+import { noDevices } from "../../tests/no-devices.ts";
+import { Cpu, type CpuEntry, memoryPages } from "./index.ts";
 
 const RAM = 0x20_0000;
 const GDT = 0x1000;
@@ -15,36 +17,11 @@ const OTHER = 0xa000;
 const STACK = 0x1_0000;
 const HLT = 0xf4;
 
-const none = () => 0;
-const ports: CpuPorts = {
-  portRead: () => -1,
-  portWrite: none,
-  mmioRead: () => -1,
-  mmioWrite: none,
-  tsc: none,
-  wallTime: none,
-  random: none,
-  apic: {
-    pending: () => -1,
-    acknowledge: () => -1,
-    takeNmi: () => false,
-    readMsr: () => -1,
-    readMsrHigh: none,
-    writeMsr: () => false,
-    apicBaseLow: 0,
-    apicBaseHigh: 0,
-    writeApicBase: () => false,
-    cr8: 0,
-    tscDeadline: 0,
-    setTscDeadline: none,
-  },
-};
-
 /** A CPU about to run `code`; every exception goes to HANDLER, which is `handler`. */
 function guest(mode: CpuEntry["mode"], code: readonly number[], handler: readonly number[] = [HLT]): Cpu {
   const pages = memoryPages(RAM);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const cpu = new Cpu({ memory, ramSize: RAM, model: "x86-64", ports, id: 0 });
+  const cpu = new Cpu({ memory, ramSize: RAM, model: "x86-64", ports: noDevices(), id: 0 });
   const view = new DataView(cpu.ram.buffer, cpu.ram.byteOffset, cpu.ram.byteLength);
   const long = mode === "long64";
   view.setBigUint64(GDT + 8, long ? 0x00af_9b00_0000_ffffn : 0x00cf_9b00_0000_ffffn, true);
@@ -93,6 +70,37 @@ describe("a hostile guest", () => {
     expect(cpu.run(100)).toBe("halted");
     expect(cpu.r.getNumber("rip")).toBe(HANDLER + 1);
     expect(cpu.instructions).toBe(1);
+  });
+
+  it("finds no instruction across the end of its segment", () => {
+    const last = CODE + 0xfff;
+    const cpu = guest("flat32", []);
+    cpu.ram.set([0x66, HLT], last); // two bytes, the second one on the next page
+    cpu.r.setNumber("rip", last);
+    cpu.setSegment(1, { ...cpu.getSegment(1), limit: last });
+    cpu.updateMode();
+    expect(cpu.run(100)).toBe("halted");
+    expect(cpu.instructions).toBe(1);
+    // EIP below the error code on the handler's stack.
+    expect(cpu.ram.slice(STACK - 12, STACK - 8)).toEqual(Uint8Array.of(last & 0xff, last >> 8, 0, 0));
+  });
+
+  it("does not leave the lower half of the address space by a branch", () => {
+    const edge = 0x7fff_ffff_f000;
+    const cpu = guest("long64", []);
+    const view = new DataView(cpu.ram.buffer, cpu.ram.byteOffset, cpu.ram.byteLength);
+    // The last page of the lower half is the code page: jmp +0x1000 from there goes nowhere.
+    for (const table of [PML4 + 0xff * 8, PDPT + 0x1ff * 8, PD + 0x1ff * 8]) {
+      const next = table < PDPT ? PDPT : table < PD ? PD : PT;
+      view.setUint32(table, next | 3, true);
+    }
+    view.setUint32(PT + 0x1ff * 8, CODE | 3, true);
+    cpu.ram.set([0xe9, 0, 0x10, 0, 0], CODE);
+    cpu.r.setNumber("rip", edge);
+    expect(cpu.run(100)).toBe("halted");
+    expect(cpu.instructions).toBe(1);
+    // RIP in the handler's frame: SS, RSP, RFLAGS, CS above it, the error code below.
+    expect(view.getBigUint64(STACK - 40, true)).toBe(BigInt(edge));
   });
 
   it("that maps another page under its running code and tells by INVLPG runs the other page", () => {

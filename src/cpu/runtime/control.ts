@@ -83,6 +83,19 @@ const fetchPage = runtime("fetch_page", "i64", "i32", (f, env) => {
   f.return(page.get());
 });
 
+/** 1 with #GP(0) pending where `length` bytes of code from a linear address on reach beyond the segment. Records of what is no
+ *  instruction have no length: one byte of it is looked at. */
+const beyondLimit = runtime("beyond_limit", "i64 i32", "i32", (f, env) => {
+  f.if(env.get("codeBits").eq(64), () => f.return(i32(0)));
+  const first = f.callFor("i64", env.fn("code_offset"), f.param(0, "i64").get()).wrap();
+  const length = f.let(f.param(1, "i32").get());
+  const last = f.let(first.add(length).sub(length.nez()));
+  f.if(last.leU(env.get("cs.limit")), () => f.return(i32(0)));
+  env.set("faultVector", i32(13));
+  env.set("faultError", i32(0));
+  f.return(i32(1));
+});
+
 /** Record at a linear address, decoded if need be; 0 with an exception pending. */
 const lookup = runtime("lookup", "i64", "i32", (f, env) => {
   const linear = f.let(f.param(0, "i64").get());
@@ -172,6 +185,8 @@ export function controlFunctions(type: IndirectType) {
     const copied = f.variable(next);
     // An instruction across two pages is decoded anew; what it finds is copied instead.
     f.if(f.load("i32.load16_u", next, RECORD.handler).eq(slotOf("across")), () => {
+      const least = f.let(i32(4097).sub(linear.wrap().and(4095)));
+      f.if(f.callFor("i32", env.fn("beyond_limit"), linear, least), () => exit(f, env, EXIT.fault, offset(), i32(0)));
       copied.set(f.callFor("i32", env.fn("decode_across"), next));
       f.if(copied.get().eqz(), () => exit(f, env, EXIT.fault, offset(), i32(0)));
     });
@@ -180,14 +195,7 @@ export function controlFunctions(type: IndirectType) {
       f.returnCall(env.fn("step_record"), linearOf(f, env, copied.get()), at);
     });
     const length = f.load("i32.load8_u", copied.get(), RECORD.length);
-    f.if(env.get("codeBits").ne(64), () => {
-      const last = f.let(offset().wrap().add(length).sub(1));
-      f.if(last.gtU(env.get("cs.limit")), () => {
-        env.set("faultVector", i32(13));
-        env.set("faultError", i32(0));
-        exit(f, env, EXIT.fault, offset(), i32(0));
-      });
-    });
+    f.if(f.callFor("i32", env.fn("beyond_limit"), linear, length), () => exit(f, env, EXIT.fault, offset(), i32(0)));
     f.copy(at, copied.get(), i32(RECORD_SIZE));
     f.store("i32.store16", at, f.load("i32.load16_u", copied.get(), RECORD.single), RECORD.handler);
     f.store("i32.store16", at, i32(slotOf("stop")), RECORD_SIZE + RECORD.handler);
@@ -288,8 +296,16 @@ export function controlFunctions(type: IndirectType) {
       exit(f, env, EXIT.budget, f.callFor("i64", env.fn("code_offset"), linear), budgetOf(f));
     },
     across: (f, env) => {
+      const linear = f.let(linearOf(f, env, record(f)));
+      // Its page lies within the segment, the next one may not.
+      const check = (length: I32) => {
+        const beyond = f.callFor("i32", env.fn("beyond_limit"), linear, length);
+        f.if(beyond, () => f.returnCall(env.fn("fault"), record(f), budgetOf(f)));
+      };
+      check(f.let(i32(4097).sub(linear.wrap().and(4095))));
       const found = f.callFor("i32", env.fn("decode_across"), record(f));
       f.if(found.eqz(), () => f.returnCall(env.fn("fault"), record(f), budgetOf(f)));
+      check(f.load("i32.load8_u", found, RECORD.length));
       dispatch(f, found, budgetOf(f));
     },
     undefined: (f, env) => {
@@ -310,6 +326,7 @@ export function controlFunctions(type: IndirectType) {
     checkTarget,
     fetchPage,
     fetchFollowing,
+    beyondLimit,
     lookup,
     enter,
     step,
