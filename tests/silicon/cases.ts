@@ -3,6 +3,7 @@
  * addresses, immediates and prefixes. All of it follows from the table and from random numbers that the row's name seeds.
  */
 import { Decoded, Decoder } from "../../src/isa/decode.ts";
+import { SSE_FLOAT_ROWS } from "../../src/isa/float/sse.ts";
 import { dependsOnSize, type OperandSpec, type Row } from "../../src/isa/row.ts";
 import { ROWS } from "../../src/isa/rows.ts";
 import { ADDRESS_SIZE, type Address, type Choice, encode, immediateBytes, isImmediate } from "./encode.ts";
@@ -10,7 +11,9 @@ import { NOT_RUN } from "./exceptions.ts";
 import { CODE_BYTES, PLACES, USER_CODE_32, USER_CODE_64, USER_DATA, WINDOW_BYTES } from "./layout.ts";
 import { Random } from "./random.ts";
 
-/** Where a run's memory operand lies. */
+export const FLOAT_ROWS: ReadonlySet<Row> = new Set(SSE_FLOAT_ROWS);
+
+/** Where a run's memory operand lies, or what else is special about the run: EFLAGS.TF or AC set. */
 export type Aim =
   | "inside"
   | "absent"
@@ -18,7 +21,9 @@ export type Aim =
   | "not canonical"
   | "into absent"
   | "into read-only"
-  | "off alignment";
+  | "off alignment"
+  | "single step"
+  | "alignment check";
 
 export interface MemoryOperand {
   readonly address: Address;
@@ -121,7 +126,8 @@ function extent(row: Row, o: OperandSpec | undefined, size: number): { bytes: nu
   return { bytes, alignment: aligned ? 16 : 1 };
 }
 
-const isLocked = (row: Row, prefixes: readonly number[]) => prefixes.includes(0xf0) || row.mnemonic === "XCHG";
+const LOCK = 0xf0;
+const isLocked = (row: Row, prefixes: readonly number[]) => prefixes.includes(LOCK) || row.mnemonic === "XCHG";
 
 function address(random: Random, mode: 64 | 32, plain: boolean): Address {
   const far = random.one(4) ? random.below(0x2000) - 0x1000 : random.one(2) ? random.below(256) - 128 : 0;
@@ -199,13 +205,14 @@ function immediate(random: Random, row: Row, o: OperandSpec, size: number, lengt
 
 /** Encodings per mode, size and form, and runs of each. More where immediates choose the work or values matter most. */
 function effort(row: Row, mode: 64 | 32): { encodings: number; runs: number } {
-  if (mode === 32) return { encodings: row.attributes.has("i64") ? 4 : 2, runs: row.attributes.has("i64") ? 6 : 3 };
+  if (mode === 32) return { encodings: row.attributes.has("i64") ? 4 : 2, runs: row.attributes.has("i64") ? 8 : 4 };
   if (row.attributes.has("cpl0") || row.operands.length + row.attributes.size === 0) return { encodings: 2, runs: 3 };
-  if (row.operands.some((o) => o.kind === "imm") && row.attributes.has("sse")) return { encodings: 8, runs: 3 };
-  if (row.attributes.has("fpu")) return { encodings: 3, runs: 8 };
-  if (row.attributes.has("sse")) return { encodings: 3, runs: 6 };
+  if (row.operands.some((o) => o.kind === "imm") && row.attributes.has("sse")) return { encodings: 10, runs: 4 };
+  if (row.attributes.has("fpu")) return { encodings: 3, runs: 10 };
+  if (FLOAT_ROWS.has(row)) return { encodings: 4, runs: 16 };
+  if (row.attributes.has("sse")) return { encodings: 3, runs: 7 };
   if (row.attributes.has("mmx")) return { encodings: 2, runs: 5 };
-  return { encodings: 3, runs: 5 };
+  return { encodings: 4, runs: 7 };
 }
 
 function aimsOf(
@@ -217,7 +224,9 @@ function aimsOf(
   locked: boolean,
 ): Aim[] {
   const aims: Aim[] = Array.from({ length: runs }, () => "inside");
+  if (first || row.attributes.has("rep")) aims.push("single step");
   if (!first || !memory || row.mnemonic === "LEA") return aims;
+  if (memory.bytes > 1 && memory.alignment === 1) aims.push("alignment check");
   aims.push("absent", "read-only");
   if (mode === 64 && memory.addressBits === 64) aims.push("not canonical");
   if (memory.alignment > 1) aims.push("off alignment");
@@ -250,7 +259,9 @@ function makeCase(
     } else prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
   }
   if (row.attributes.has("rep") && n > 0) prefixes.push(n % 2 ? 0xf3 : 0xf2);
-  if (row.attributes.has("lock") && (isMemory ? n % 2 === 1 : n === 2)) prefixes.push(0xf0);
+  const { encodings, runs } = effort(row, mode);
+  const refused = n === encodings;
+  if (refused || (row.attributes.has("lock") && isMemory && n % 2 === 1)) prefixes.push(LOCK);
   const addressBits = addressSized ? 32 : mode;
   const reg = row.operands.find((o) => ["reg", "mm", "xmm", "sreg", "creg", "dreg"].includes(o.kind));
   const rm = rmOperand(row);
@@ -290,7 +301,7 @@ function makeCase(
     return undefined;
   const code = encode(row, choice, PLACES.INSTRUCTION);
   if (code.length > CODE_BYTES) return undefined;
-  const aims = aimsOf(row, memory, mode, effort(row, mode).runs, n === 0, locked);
+  const aims: readonly Aim[] = refused ? ["inside"] : aimsOf(row, memory, mode, runs, n === 0, locked);
   return { row, key, mode, size: actualSize, code, choice, memory, aims };
 }
 
@@ -301,7 +312,7 @@ function isMeant(decoder: Decoder, made: Case): boolean {
   padded.set(made.code);
   const outcome = decoder.decode(padded, 0, 15, { codeBits: made.mode, protectedMode: true }, d);
   // LOCK on what cannot be locked is a case too.
-  if (outcome === "undefined") return made.choice.prefixes.includes(0xf0);
+  if (outcome === "undefined") return made.choice.prefixes.includes(LOCK);
   return outcome === "ok" && d.row === made.row && d.length === made.code.length;
 }
 
@@ -322,7 +333,9 @@ export function allCases(): RowCases[] {
       if (mode === 32 && row.rexW) continue;
       for (const size of sizesOf(row, mode)) {
         for (const form of formsOf(row)) {
-          for (let n = 0; n < effort(row, mode).encodings; n++) {
+          // The last one has a LOCK that it may not have.
+          const lockable = row.attributes.has("lock") && form === "memory";
+          for (let n = 0; n < effort(row, mode).encodings + (lockable ? 0 : 1); n++) {
             const made = makeCase(row, key, mode, size, form, n);
             if (!made || !isMeant(decoder, made)) continue;
             const name = `${mode} ${Buffer.from(made.code).toString("hex")}`;

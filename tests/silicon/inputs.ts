@@ -1,7 +1,6 @@
 /** The state a run starts from: edge values of what the instruction works on, addresses that its operands need. */
-import { SSE_FLOAT_ROWS } from "../../src/isa/float/sse.ts";
 import type { Row } from "../../src/isa/row.ts";
-import { type Aim, type Case, FS_BASE, GS_BASE, SELECTORS } from "./cases.ts";
+import { type Aim, type Case, FLOAT_ROWS, FS_BASE, GS_BASE, SELECTORS } from "./cases.ts";
 import {
   CODE_BYTES,
   FX,
@@ -20,7 +19,8 @@ const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7] as con
 const ARITHMETIC = 0x8d5;
 const INTERRUPTS_ON = 0x202;
 const DIRECTION = 0x400;
-const TRAP_FLAG = 0x100n;
+const TRAP_FLAG = 0x100;
+const ALIGNMENT_CHECK = 0x4_0000;
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 export const STACK_TOP = PLACES.STACK_WINDOW + 256;
 
@@ -114,7 +114,6 @@ function decimal(random: Random): bigint {
 }
 
 type Style = "bytes" | "f32" | "f64" | "extended" | "decimal" | "integer";
-const FLOAT_ROWS = new Set(SSE_FLOAT_ROWS);
 
 function styleOf(row: Row): Style {
   if (row.attributes.has("fpu")) {
@@ -292,7 +291,7 @@ function frame({ c, s, random }: Setup, kind: "near" | "far" | "iret"): void {
     ),
   );
   if (kind === "far") return;
-  push(random.big() & 0x24_4ed5n & ~TRAP_FLAG);
+  push(random.big() & 0x24_4ed5n & ~BigInt(TRAP_FLAG));
   push(BigInt(PLACES.STACK_WINDOW + 8 * random.below(32)));
   push(BigInt(random.one(6) ? random.pick(SELECTORS) : USER_DATA));
 }
@@ -424,7 +423,7 @@ const PREPARE: Record<string, Prepare> = {
   LOOP: low(RCX, (random) => random.pick([0n, 1n, 2n, 0x1_0000_0000n, 0x1_0000_0001n, 0x1_0001n, MASK64])),
   RET: stackFrame,
   IRET: (setup) => frame(setup, "iret"),
-  POPF: ({ s, random, c }) => s.write(STACK_TOP, random.big() & ~TRAP_FLAG & 0x3f_feffn, c.size / 8),
+  POPF: ({ s, random, c }) => s.write(STACK_TOP, random.big() & ~BigInt(TRAP_FLAG) & 0x3f_feffn, c.size / 8),
   ENTER: low(RBP, (random) => STACK_TOP + 8 * random.below(8) - 32),
   LEAVE: low(RBP, (random) => STACK_TOP + 8 * random.below(8) - 32),
   LAR: selector,
@@ -499,6 +498,8 @@ function aimAt(c: Case, aim: Aim, random: Random): number {
       return PLACES.READ_ONLY - 1 - random.below(Math.min(bytes, PAGE) - 1);
     case "off alignment":
       return inside + 1 + random.below(alignment - 1);
+    case "alignment check":
+      return inside | 1;
     default:
       return inside;
   }
@@ -516,7 +517,8 @@ export function inputOf(c: Case, n: number): State {
   s.setReg(RSP, STACK_TOP);
   view.setBigUint64(RECORD.RIP, BigInt(PLACES.INSTRUCTION), true);
   const direction = random.one(8) ? DIRECTION : 0;
-  view.setBigUint64(RECORD.RFLAGS, BigInt(INTERRUPTS_ON | (random.word() & ARITHMETIC) | direction), true);
+  const special = aim === "single step" ? TRAP_FLAG : aim === "alignment check" ? ALIGNMENT_CHECK : 0;
+  view.setBigUint64(RECORD.RFLAGS, BigInt(INTERRUPTS_ON | (random.word() & ARITHMETIC) | direction | special), true);
   const selectors = long
     ? [USER_CODE_64, 0, 0, USER_DATA, 0, 0]
     : [USER_CODE_32, USER_DATA, USER_DATA, USER_DATA, 0, 0];

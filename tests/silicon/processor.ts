@@ -102,9 +102,9 @@ export class Processor {
     cpu.setSegment(7, { selector: 0x40, attributes: 0x8b, limit: 0x67, base: UPPER + BigInt(TSS) });
     // No LDT: the null selector leaves the register unusable.
     cpu.setSegment(6, { selector: 0, attributes: 0x1_0000, limit: 0, base: 0n });
-    // PAE, PGE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE; PG, WP, NE, ET, MP, PE; NXE, LMA, LME, SCE.
+    // PAE, PGE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE; PG, AM, WP, NE, ET, MP, PE; NXE, LMA, LME, SCE.
     r.setPair("cr4", 0x5_0ea0, 0);
-    r.setPair("cr0", 0x8001_0033, 0);
+    r.setPair("cr0", 0x8005_0033, 0);
     r.setPair("efer", 0xd01, 0);
     r.setPair("xcr0", 3, 0);
     cpu.updateMode();
