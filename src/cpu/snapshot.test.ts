@@ -1,36 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { noDevices } from "../../tests/no-devices.ts";
 import { Cpu, memoryPages } from "./cpu.ts";
-import type { CpuPorts } from "./ports.ts";
 
 const RAM = 0x20_0000;
-const ports: CpuPorts = {
-  portRead: () => 0xff,
-  portWrite: () => undefined,
-  mmioRead: () => 0xffff_ffff,
-  mmioWrite: () => undefined,
-  tsc: () => 0,
-  wallTime: () => 0,
-  random: () => undefined,
-  apic: {
-    pending: () => -1,
-    acknowledge: () => -1,
-    takeNmi: () => false,
-    readMsr: () => -1,
-    readMsrHigh: () => 0,
-    writeMsr: () => false,
-    apicBaseLow: 0xfee0_0900,
-    apicBaseHigh: 0,
-    writeApicBase: () => true,
-    cr8: 0,
-    tscDeadline: 0,
-    setTscDeadline: () => undefined,
-  },
-};
-
 function cpu(): Cpu {
   const pages = memoryPages(RAM);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  return new Cpu({ memory, ramSize: RAM, model: "max", ports, id: 0 });
+  return new Cpu({ memory, ramSize: RAM, model: "max", ports: noDevices(), id: 0 });
 }
 
 /** 32-bit code: a loop that mixes EAX, counts ECX down, and keeps results in memory and in XMM0. */

@@ -1,6 +1,7 @@
 /** Does what recorder.c does, as a 64-bit guest on the software CPU: the same records in, the same out. */
+
 import { Cpu, memoryPages } from "../../src/cpu/index.ts";
-import type { CpuPorts } from "../../src/cpu/ports.ts";
+import { noDevices } from "../no-devices.ts";
 import { MEMORY_BYTES } from "./machine.ts";
 import { RECORD } from "./recorder.ts";
 
@@ -18,30 +19,6 @@ const CODE = 0x100000;
 const CODE_BYTES = 64;
 const HLT = 0xf4;
 
-const PORTS = {
-  portRead: () => 0,
-  portWrite: () => {},
-  mmioRead: () => 0,
-  mmioWrite: () => {},
-  tsc: () => 0,
-  wallTime: () => 0,
-  random: () => {},
-  apic: {
-    pending: () => -1,
-    acknowledge: () => -1,
-    takeNmi: () => false,
-    readMsr: () => -1,
-    readMsrHigh: () => 0,
-    writeMsr: () => false,
-    apicBaseLow: 0xfee0_0900,
-    apicBaseHigh: 0,
-    writeApicBase: () => true,
-    cr8: 0,
-    tscDeadline: 0,
-    setTscDeadline: () => {},
-  },
-} satisfies CpuPorts;
-
 export class Guest {
   readonly cpu: Cpu;
   readonly view: DataView;
@@ -49,7 +26,7 @@ export class Guest {
   constructor() {
     const pages = memoryPages(RAM);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.cpu = new Cpu({ memory, ramSize: RAM, model: "max", ports: PORTS, id: 0 });
+    this.cpu = new Cpu({ memory, ramSize: RAM, model: "max", ports: noDevices(), id: 0 });
     const { ram } = this.cpu;
     this.view = new DataView(ram.buffer, ram.byteOffset, ram.length);
     this.view.setBigUint64(GDT + 8, 0x00af_9b00_0000_ffffn, true);

@@ -1,6 +1,8 @@
 /** Small guests on the whole CPU: instructions reach the operations, and go on where those say. */
+
 import { describe, expect, it } from "vitest";
-import { Cpu, type CpuPorts, memoryPages } from "../index.ts";
+import { noDevices } from "../../../tests/no-devices.ts";
+import { Cpu, memoryPages } from "../index.ts";
 import { CS, DS, SS_SEGMENT } from "./access.ts";
 
 const MiB = 0x10_0000;
@@ -21,31 +23,6 @@ const STACK0 = 0x1_0000;
 const STACK3 = 0x2_0000;
 const HLT = 0xf4;
 
-const none = () => 0;
-const ports: CpuPorts = {
-  portRead: () => -1,
-  portWrite: none,
-  mmioRead: () => -1,
-  mmioWrite: none,
-  tsc: none,
-  wallTime: none,
-  random: none,
-  apic: {
-    pending: () => -1,
-    acknowledge: () => -1,
-    takeNmi: () => false,
-    readMsr: () => -1,
-    readMsrHigh: none,
-    writeMsr: () => false,
-    apicBaseLow: 0,
-    apicBaseHigh: 0,
-    writeApicBase: () => false,
-    cr8: 0,
-    tscDeadline: 0,
-    setTscDeadline: none,
-  },
-};
-
 class Guest {
   readonly cpu: Cpu;
   readonly view: DataView;
@@ -55,7 +32,7 @@ class Guest {
       maximum: memoryPages(2 * MiB),
       shared: true,
     });
-    this.cpu = new Cpu({ memory, ramSize: 2 * MiB, model: "x86-64", ports, id: 0 });
+    this.cpu = new Cpu({ memory, ramSize: 2 * MiB, model: "x86-64", ports: noDevices(), id: 0 });
     this.view = new DataView(this.cpu.ram.buffer, this.cpu.ram.byteOffset, this.cpu.ram.byteLength);
     const wide = mode === "long64" ? 0xa : 0xc;
     this.describe(CODE0, 0x9a, wide);
