@@ -7,7 +7,7 @@ import type { OperandSpec } from "../isa/row.ts";
 import type { Slots } from "./interpreter/build.ts";
 import type { Addressing } from "./interpreter/handler.ts";
 import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
-import { isBranch } from "./interpreter/pairs.ts";
+import { effectOf, type FlagEffect, isBranch } from "./interpreter/pairs.ts";
 import { CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
 import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
@@ -117,6 +117,7 @@ export class CodeCache {
     let at = offset;
     let count = 0;
     let falls = true;
+    const effects: FlagEffect[] = [];
     while (count < BLOCK_LIMIT && at < PAGE && this.#words[map + at] === 0) {
       const record = this.#take();
       const outcome = this.#decoder.decode(this.#bytes, code + at, Math.min(MAX_LENGTH, PAGE - at), mode, d);
@@ -126,6 +127,7 @@ export class CodeCache {
       if (outcome === "ok") {
         this.#write(record, d, at, mode);
         if (count > 0 && isBranch(d.row)) this.#fuse(record);
+        effects.push(effectOf(d.row, addressingOf(d, mode.codeBits === 64), d.immediateLow));
         at += length;
         count++;
         if (d.row.attributes.has("end")) falls = false;
@@ -147,6 +149,7 @@ export class CodeCache {
       if (!falls) break;
     }
     if (falls) this.#special(this.#take(), "go_on", at);
+    this.#dropFlags(first, effects);
     return first;
   }
 
@@ -184,6 +187,18 @@ export class CodeCache {
     const record = this.#top;
     this.#top += RECORD_SIZE;
     return record;
+  }
+
+  /** Instructions whose flags are replaced before anyone can see them get handlers that leave flags alone. */
+  #dropFlags(first: number, effects: readonly FlagEffect[]): void {
+    let unseen = false;
+    for (let i = effects.length - 1; i >= 0; i--) {
+      const at = first + i * RECORD_SIZE;
+      const single = this.#view.getUint16(at + RECORD.single, true);
+      const flagless = unseen ? this.#slots.withoutFlags(single) : undefined;
+      if (flagless !== undefined) this.#view.setUint16(at + RECORD.handler, flagless, true);
+      if (effects[i] !== "neutral") unseen = effects[i] === "replaces";
+    }
   }
 
   /** Lets the instruction in front of a conditional branch go on into it without a dispatch, where there is a handler for the pair. */

@@ -16,7 +16,7 @@ import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
 import { FIELDS } from "../state.ts";
 import { type Addressing, Handler, type HandlerEnv, type Variant } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
-import { conditionOf, isBranch, pairsWith } from "./pairs.ts";
+import { conditionOf, hasFlagless, isBranch, pairsWith } from "./pairs.ts";
 
 /** Which table slot holds the handler of which variant. */
 export interface HandlerTable {
@@ -52,6 +52,8 @@ export class Slots {
   readonly #branches = new Map<number, ConditionCode>();
   readonly #pairs = new Map<number, number>();
   readonly pairs: Pair[] = [];
+  readonly #flagless = new Map<number, number>();
+  readonly flagless: Variant[] = [];
 
   add(v: Variant, slot: number): void {
     const row = (this.#rows[v.row.id] ??= new Map());
@@ -61,6 +63,14 @@ export class Slots {
   addPair(first: number, pair: Pair, slot: number): void {
     this.#pairs.set(first * 16 + conditionOf(pair.second.row), slot);
     this.pairs.push(pair);
+  }
+  addFlagless(whole: number, variant: Variant, slot: number): void {
+    this.#flagless.set(whole, slot);
+    this.flagless.push(variant);
+  }
+  /** Slot of the handler that does the same as handler `slot` but leaves the flags alone, if there is one. */
+  withoutFlags(slot: number): number | undefined {
+    return this.#flagless.get(slot);
   }
   /** Slot of the handler for two instructions whose own handlers are these, if there is one. */
   pair(first: number, second: number): number | undefined {
@@ -130,6 +140,9 @@ export function numberHandlers(rows: readonly Row[]): HandlerTable {
       if (second) slots.addPair(SPECIAL_HANDLERS.length + i, { first, second }, next++);
     }
   });
+  variants.forEach((variant, i) => {
+    if (hasFlagless(variant)) slots.addFlagless(SPECIAL_HANDLERS.length + i, variant, next++);
+  });
   return { slots, size: next };
 }
 
@@ -180,9 +193,16 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
       handlers.push(f);
     }
   }
-  for (const { first, second } of numberHandlers(rows).slots.pairs) {
+  const { pairs, flagless } = numberHandlers(rows).slots;
+  for (const { first, second } of pairs) {
     const f = module.func(`${nameOf(first)} + ${second.row.mnemonic}`, HANDLER);
     Handler.writePair(f, envFor(f), first, second);
+    f.unreachable();
+    handlers.push(f);
+  }
+  for (const variant of flagless) {
+    const f = module.func(`${nameOf(variant)} flagless`, HANDLER);
+    Handler.writeFlagless(f, envFor(f), variant);
     f.unreachable();
     handlers.push(f);
   }

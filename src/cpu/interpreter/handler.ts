@@ -120,6 +120,13 @@ export class Handler implements Context {
     new Handler(f, env, second, false, computes).#write();
   }
 
+  /** Writes the handler of an instruction whose flags nobody will see. */
+  static writeFlagless(f: FunctionBuilder, env: HandlerEnv, variant: Variant): void {
+    const isFlag = (name: string) => name.startsWith("flag");
+    const set: HandlerEnv["set"] = (name, value) => (isFlag(name) ? undefined : env.set(name, value));
+    new Handler(f, { ...env, set }, variant, false).#write();
+  }
+
   #write(): void {
     this.#writeBody();
     if (!this.#ended) this.#next();

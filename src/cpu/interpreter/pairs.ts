@@ -1,6 +1,10 @@
 /**
- * Pairs of instructions that run as one handler: a comparison or another instruction that sets flags, and the conditional branch after
- * it. That saves a dispatch, and the branch compares the operands instead of reading flags back (flags are stored all the same).
+ * Handlers chosen by what comes after an instruction.
+ *
+ * Pairs run as one handler: a comparison or another instruction that sets flags, and the conditional branch after it. That
+ * saves a dispatch, and the branch compares the operands instead of reading flags back (flags are stored all the same).
+ *
+ * Flagless handlers leave the flags alone: for an instruction whose flags the next one that could show them replaces.
  */
 import type { ConditionCode } from "../../isa/context.ts";
 import type { Row } from "../../isa/row.ts";
@@ -22,6 +26,40 @@ const FIRST: Readonly<Record<string, readonly ConditionCode[]>> = {
   INC: AFTER_ARITHMETIC,
   DEC: AFTER_ARITHMETIC,
 };
+
+/** What an instruction means for the flags set before it. */
+export type FlagEffect =
+  /** It sets them all without looking at them, and cannot fault: nobody sees what they were. */
+  | "replaces"
+  /** It has nothing to do with them, and cannot fault. */
+  | "neutral"
+  /** It may look at them, or end where they show. */
+  | "shows";
+
+const REPLACES = new Set(["ADD", "SUB", "AND", "OR", "XOR", "CMP", "TEST", "NEG"]);
+const SHIFTS = new Set(["SHL", "SHR", "SAR"]);
+const NEUTRAL = new Set(["MOV", "MOVZX", "MOVSX", "MOVSXD", "LEA", "NOP", "BSWAP", "CDQE", "CWDE"]);
+
+/** A shift by an immediate or by one: by zero it sets no flag. */
+const shiftsByConstant = (row: Row) => SHIFTS.has(row.mnemonic) && row.operands[1]?.kind !== "fixed";
+
+/** The effect of an instruction with register operands only; `immediate` as it is decoded. Reading memory may fault. */
+export function effectOf(row: Row, addressing: Variant["addressing"], immediate: number): FlagEffect {
+  if (row.mnemonic === "LEA") return "neutral";
+  if (addressing !== "none" || row.attributes.size > (row.attributes.has("lock") ? 1 : 0)) return "shows";
+  if (REPLACES.has(row.mnemonic)) return "replaces";
+  if (shiftsByConstant(row)) {
+    return row.operands[1]!.kind === "one" || (immediate & 31) !== 0 ? "replaces" : "shows";
+  }
+  const general = row.operands.every((o) => o.kind === "reg" || o.kind === "rm" || o.kind === "imm");
+  return NEUTRAL.has(row.mnemonic) && general ? "neutral" : "shows";
+}
+
+/** Has this variant a handler that leaves the flags alone? */
+export function hasFlagless(v: Variant): boolean {
+  if (v.addressing !== "none" || v.size === 16 || v.row.attributes.has("i64")) return false;
+  return ["ADD", "SUB", "AND", "OR", "XOR"].includes(v.row.mnemonic) || shiftsByConstant(v.row);
+}
 
 /** Is this a Jcc? 70-7F with a short displacement, 0F 80-8F with a long one. */
 export function isBranch(row: Row): boolean {
