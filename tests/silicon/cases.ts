@@ -316,6 +316,20 @@ function isMeant(decoder: Decoder, made: Case): boolean {
   return outcome === "ok" && d.row === made.row && d.length === made.code.length;
 }
 
+/** Instructions that a compiler puts in front of a branch: the software CPU may run the two as one. */
+const BEFORE_BRANCH = new Set(["CMP", "TEST", "ADD", "SUB", "AND", "OR", "XOR", "INC", "DEC", "BT"]);
+const JUMP = 0x70;
+const DISTANCE = 0x20;
+
+/** The same with each conditional branch behind it. */
+function withBranches(c: Case): Case[] {
+  if (!BEFORE_BRANCH.has(c.row.mnemonic) || c.choice.prefixes.length > 0) return [];
+  return Array.from({ length: 16 }, (_, condition) => {
+    const code = Uint8Array.from([...c.code, JUMP | condition, DISTANCE]);
+    return { ...c, code, aims: ["inside", "inside", "inside"] as const };
+  }).filter(({ code }) => code.length <= CODE_BYTES);
+}
+
 export interface RowCases {
   readonly row: Row;
   readonly key: string;
@@ -343,6 +357,7 @@ export function allCases(): RowCases[] {
             if (seen.has(name)) continue;
             seen.add(name);
             cases.push(made);
+            if (n === 0 && mode === 64) cases.push(...withBranches(made));
           }
         }
       }

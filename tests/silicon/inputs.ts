@@ -410,7 +410,18 @@ const low =
   ({ s, random }) =>
     s.setReg(n, make(random));
 
+/** Both operands alike. */
+const alike: Prepare = ({ c, s, random, target }) => {
+  const { reg, rm } = c.choice;
+  if (c.row.operands[1]?.kind !== "reg" || !random.one(3)) return;
+  if (typeof rm === "number") s.setReg(rm, s.reg(reg));
+  else s.write(target, s.reg(reg), c.size / 8);
+};
+
 const PREPARE: Record<string, Prepare> = {
+  CMP: alike,
+  SUB: alike,
+  XOR: alike,
   XLAT: ({ s, random, c }) => {
     const base = c.choice.prefixes.includes(0x64) ? FS_BASE : c.choice.prefixes.includes(0x65) ? GS_BASE : 0;
     s.setReg(RBX, PLACES.WINDOW + random.below(512) - base);
