@@ -39,6 +39,10 @@ const GPR = offsetOf("rax");
 const YMM = offsetOf("ymm0");
 const FPR = offsetOf("fpr0");
 
+const SS = 2;
+/** Instructions that load and store through SS by themselves: what faults there is a stack fault. */
+const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
+
 export class CodeCache {
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
@@ -235,7 +239,7 @@ export class CodeCache {
     view.setInt32(record + RECORD.displacement, 0, true);
     view.setInt32(record + RECORD.immediate, d.immediateLow, true);
     view.setInt32(record + RECORD.immediate + 4, d.immediateHigh, true);
-    view.setUint8(record + RECORD.segment, d.segment);
+    view.setUint8(record + RECORD.segment, ON_STACK.has(row.mnemonic) && !d.isMemory ? SS : d.segment);
     view.setUint8(record + RECORD.addressBytes, addressSize / 8);
     let registers = 0;
     let immediates = 0;

@@ -64,6 +64,8 @@ export class Guest {
   readonly traps: Trap[] = [];
   /** Called with each trap, while the handler stands still. */
   onTrap: (trap: Trap) => void = () => undefined;
+  /** Called with each port write. */
+  onOut: () => void = () => undefined;
   /** Vector that waits at the local APIC, and whether an NMI does. */
   interrupt = -1;
   nmi = false;
@@ -206,7 +208,10 @@ export class Guest {
         log.push(`in ${port.toString(16)} ${size}`);
         return 0x55;
       },
-      portWrite: (port, size, value) => void log.push(`out ${port.toString(16)} ${size} ${value.toString(16)}`),
+      portWrite: (port, size, value) => {
+        log.push(`out ${port.toString(16)} ${size} ${value.toString(16)}`);
+        this.onOut();
+      },
       mmioRead: (gpa, size) => {
         log.push(`read ${gpa.toString(16)} ${size}`);
         return 0x4433_2211;
