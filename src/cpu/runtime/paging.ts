@@ -16,6 +16,9 @@ export const PHYSICAL_BITS = 40;
 const ADDRESS_MASK = ((1n << BigInt(PHYSICAL_BITS)) - 1n) & ~0xfffn;
 const RESERVED_HIGH = ((1n << 52n) - 1n) & ~((1n << BigInt(PHYSICAL_BITS)) - 1n);
 
+/** Bits 52 to 62, which are ignored in long mode. */
+const RESERVED_PAE = 0x7ffn << 52n;
+
 const CR0_WP = 0x1_0000;
 const CR0_PG = 0x8000_0000 | 0;
 const CR4_PSE = 0x10;
@@ -158,6 +161,7 @@ const walk = runtime("walk", "i64 i32", "i32", (f, env) => {
     f.if(low.and(PTE_P).eqz(), () => fail(0));
     const large = f.let(s.ne(12).and(low.and(PTE_PS).nez()));
     const reserved = f.variable(pte.and(RESERVED_HIGH));
+    f.if(long.eqz(), () => reserved.set(reserved.get().or(pte.and(RESERVED_PAE))));
     f.if(efer.and(EFER_NXE).eqz(), () => reserved.set(reserved.get().or(pte.and(-0x8000_0000_0000_0000n))));
     f.if(large, () => {
       f.if(
