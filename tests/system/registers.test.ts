@@ -44,6 +44,74 @@ describe("base registers", () => {
   });
 });
 
+describe("control registers", () => {
+  /** mov rax,value; mov crN,rax */
+  const mov = (n: number, value: bigint | number): Bytes => [
+    [0x48, 0xb8, imm(value, 8)],
+    n === 8 ? [0x44, 0x0f, 0x22, 0xc0] : [0x0f, 0x22, 0xc0 | (n << 3)],
+  ];
+  const to = (n: number, value: bigint | number, options: GuestOptions = {}, prepare: (g: Guest) => void = nothing) =>
+    outcome(options, prepare, mov(n, value));
+  const GP = ["13(0)@10"];
+  const PG = 0x8000_0000;
+  const NW = 0x2000_0000;
+  const CD = 0x4000_0000;
+
+  it("CR0 refuses PG without PE, NW without CD, bits above 31, and the end of paging in 64-bit mode", () => {
+    expect(to(0, PG + 0x11)).toEqual([]);
+    expect(to(0, PG + 0x10)).toEqual(GP);
+    expect(to(0, PG + NW + 0x11)).toEqual(GP);
+    expect(to(0, PG + NW + CD + 0x11)).toEqual([]);
+    expect(to(0, (1n << 32n) | 0x8000_0011n)).toEqual(GP);
+    expect(to(0, 0x11)).toEqual(GP);
+  });
+  it("CR0 keeps ET set and takes no bit that does not exist", () => {
+    const g = new Guest();
+    g.run(mov(0, PG + 0x1ffc_ffc1));
+    expect(g.get("cr0")).toBe(PG + 0x4_0011);
+  });
+  it("CR4 refuses bits that do not exist, and in long mode changes of PAE and LA57", () => {
+    expect(to(4, 0x20)).toEqual([]);
+    expect(to(4, 0)).toEqual(GP);
+    expect(to(4, 0x1020)).toEqual(GP);
+    for (const bit of [13, 14, 15, 19, 22, 23, 24, 31]) expect(to(4, 0x20 + 2 ** bit)).toEqual(GP);
+    // OSXSAVE where the model has XSAVE.
+    expect(to(4, 0x4_0020)).toEqual([]);
+    expect(to(4, 0x4_0020, { model: "x86-64" })).toEqual(GP);
+  });
+  it("CR4.PCIDE needs CR3 without a PCID; then bit 63 of CR3 may be set", () => {
+    expect(to(4, 0x2_0020)).toEqual([]);
+    expect(to(4, 0x2_0020, {}, (g) => g.set("cr3", g.get("cr3") | 0x18))).toEqual(GP);
+    expect(to(3, (1n << 63n) | 0x4000n)).toEqual(GP);
+    expect(to(3, (1n << 63n) | 0x4001n, {}, (g) => g.set("cr4", 0x2_0020))).toEqual([]);
+    expect(to(3, 1n << 40n)).toEqual(GP);
+  });
+  it("CR8 takes four bits; there is no CR1, 5, 6, 7", () => {
+    expect(to(8, 15)).toEqual([]);
+    expect(to(8, 16)).toEqual(GP);
+    for (const n of [1, 5, 6, 7]) expect(to(n, 0)).toEqual(["6@10"]);
+  });
+  it("EFER refuses reserved bits and a change of LME under paging", () => {
+    const efer = (value: bigint) => outcome({}, nothing, wrmsr(0xc000_0080, value));
+    expect(efer(0xd01n)).toEqual([]);
+    for (const value of [0x400n, 0x502n, 0x1500n, 1n << 32n]) expect(efer(value).length).toBe(1);
+    // LMA is not the program's to clear.
+    const g = new Guest();
+    g.run(wrmsr(0xc000_0080, 0x100n));
+    expect(g.get("efer")).toBe(0x500);
+  });
+  it("DR6 and DR7 refuse bits above 31", () => {
+    const dr = (n: number, value: bigint): Bytes => [
+      [0x48, 0xb8, imm(value, 8)],
+      [0x0f, 0x23, 0xc0 | (n << 3)],
+    ];
+    for (const n of [6, 7]) {
+      expect(outcome({}, nothing, dr(n, 1n << 32n))).toEqual(GP);
+      expect(outcome({}, nothing, dr(n, 0n))).toEqual([]);
+    }
+  });
+});
+
 describe("model-specific registers", () => {
   it("that can only be written, or are not there, raise #GP", () => {
     expect(outcome({}, nothing, rdmsr(0x49))).toEqual(["13(0)@5"]);
