@@ -103,6 +103,20 @@ describe("a hostile guest", () => {
     expect(view.getBigUint64(STACK - 40, true)).toBe(BigInt(edge));
   });
 
+  it("that overwrites its repeated instruction across two pages runs what it wrote", () => {
+    const last = CODE + 0xfff;
+    const cpu = guest("long64", []);
+    cpu.ram.set([0xf3, 0xaa, HLT], last); // rep stosb; hlt
+    cpu.r.setNumber("rip", last);
+    cpu.r.setNumber("rdi", last - 3);
+    cpu.r.setNumber("rcx", 16);
+    cpu.r.setNumber("rax", 0x90);
+    expect(cpu.run(100)).toBe("halted");
+    // Four elements by REP; where its prefix was there is NOP now, and STOSB goes on alone.
+    expect(cpu.r.getNumber("rcx")).toBe(12);
+    expect(cpu.r.getNumber("rdi")).toBe(last + 2);
+  });
+
   it("that maps another page under its running code and tells by INVLPG runs the other page", () => {
     // mov dword [PTE of this page], OTHER | 3; invlpg [this page]; mov al, 1; hlt
     const entry = PT + (CODE >> 12) * 8;

@@ -468,6 +468,11 @@ export class Handler implements Context {
     this.f.if(condition, () => {
       const stop = this.#budget().leS(0).or(this.get("attention").nez());
       this.f.if(stop, () => this.#exit(EXIT.budget, this.rip()));
+      // An instruction across two pages is looked up again: this pass may have changed either part of it.
+      const at = this.recordField("i64.load16_u", RECORD.pageOffset);
+      this.f.if(at.add(this.recordField("i64.load8_u", RECORD.length)).gtU(4096), () => {
+        this.f.returnCall(this.#env.fn("enter"), this.get("ripPage", "i64").add(at), this.#budget().sub(1));
+      });
       this.#dispatch(this.#record());
     });
     this.#next();
