@@ -132,7 +132,7 @@ describe.skipIf(!iasl)("ACPICA", () => {
   it("reads in the tables what we meant", () => {
     const dsdt = roundTrip(named(tables, "DSDT")).source.replace(/\s+/g, " ");
     expect(dsdt).toMatch(/Name \(\\?_S5,? ?(_S5_)?.*?Package \(0x04\).*?\{ Zero, Zero/);
-    for (const id of ["PNP0A03", "PNP0501", "PNP0B00", "PNP0303", "PNP0103"])
+    for (const id of ["PNP0A03", "PNP0501", "PNP0B00", "PNP0303", "PNP0F13", "PNP0103"])
       expect(dsdt).toContain(`EisaId ("${id}")`);
     expect(dsdt.match(/EisaId \("PNP0501"\)/g)).toHaveLength(4);
     expect(dsdt).toMatch(/0xC0000000, \/\/ Range Minimum 0xFEBFFFFF, \/\/ Range Maximum/);

@@ -85,6 +85,10 @@ const keyboard = (): Aml =>
     name("_CRS", resourceTemplate(ioPorts(I8042.data, 1), ioPorts(I8042.command, 1), irq(I8042.keyboardIrq))),
   );
 
+/** The auxiliary port of the keyboard controller is there, with no mouse on it. Linux warns where only the keyboard is listed. */
+const mouse = (): Aml =>
+  device("MOU", name("_HID", eisaId("PNP0F13")), name("_CRS", resourceTemplate(irq(I8042.mouseIrq))));
+
 const hpet = (): Aml =>
   device(
     "HPET",
@@ -112,6 +116,7 @@ export const dsdtBlock = (options: DsdtOptions): Uint8Array =>
       ...serial(options.serialPorts),
       clock(),
       keyboard(),
+      mouse(),
       ...(options.hpet ? [hpet()] : []),
       ...processors(options.cpus),
     ),
