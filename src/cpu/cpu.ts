@@ -7,7 +7,19 @@ import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
-import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
+import {
+  CODE_PAGE_INDEX,
+  CODE_TLB_BASE,
+  CODE_TLB_ENTRIES,
+  CODE_TLB_ENTRY_SIZE,
+  CODE_TLB_SET_SIZE,
+  NO_TAG,
+  RAM_BASE,
+  STATE_BASE,
+  STEP_BASE,
+  TLB_NONE,
+  TLB_SET_SIZE,
+} from "./memory-map.ts";
 import type { CpuPorts, PortSize } from "./ports.ts";
 import { Registers } from "./registers.ts";
 import { STEP, WATCH } from "./runtime/debug.ts";
@@ -472,6 +484,7 @@ export class Cpu implements CpuContext {
     const limit = long ? -1 >>> 0 : r.get("cs.limit");
     if (r.get("codeKey") !== key || r.get("codeLimit") !== limit) this.#x.flush_code_tlb();
     r.set("codeLimit", limit);
+    if (limit !== -1 >>> 0) this.#dropCode(r.get("cs.base") + limit + 1);
     r.set("codeKey", key);
     r.set("codeBits", bits);
     if (long) r.setPair("stackMask", -1, -1);
@@ -492,6 +505,17 @@ export class Cpu implements CpuContext {
   readPhysical(gpa: bigint): bigint {
     const host = this.#x.ram_host(gpa) >>> 0;
     return host === 0 ? 0n : this.#view.getBigUint64(host, true);
+  }
+  /**
+   * Forgets the translation of a page of code. Where a code segment ends, the limit is looked at in each instruction, which it
+   * was not while another segment with the same page was in CS.
+   */
+  #dropCode(linear: number): void {
+    const entry = ((linear >>> 12) & (CODE_TLB_ENTRIES - 1)) * CODE_TLB_ENTRY_SIZE;
+    for (const set of [0, CODE_TLB_SET_SIZE]) {
+      this.#words[(CODE_TLB_BASE + set + entry) >> 2] = NO_TAG;
+      this.#words[(CODE_TLB_BASE + set + entry + 4) >> 2] = 0;
+    }
   }
   writePhysical(gpa: bigint, bytes: Uint8Array): boolean {
     for (let i = 0; i < bytes.length; i++) {

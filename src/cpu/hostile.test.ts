@@ -85,6 +85,26 @@ describe("a hostile guest", () => {
     expect(cpu.ram.slice(STACK - 12, STACK - 8)).toEqual(Uint8Array.of(last & 0xff, last >> 8, 0, 0));
   });
 
+  it("finds the end of its segment in a page that it ran under another segment before", () => {
+    const cpu = guest("flat32", [HLT]);
+    cpu.ram.fill(0x90, CODE + 1, CODE + 16);
+    expect(cpu.run(100)).toBe("halted");
+    cpu.r.set("activity", 0);
+    // The same limit, another base: the segment now ends within the page.
+    const cs = cpu.getSegment(1);
+    cpu.setSegment(1, { ...cs, limit: 0xffff });
+    cpu.updateMode();
+    cpu.r.setNumber("rip", CODE);
+    expect(cpu.run(100)).toBe("halted");
+    cpu.r.set("activity", 0);
+    cpu.setSegment(1, { ...cs, base: BigInt(CODE + 8 - 0x1_0000), limit: 0xffff });
+    cpu.updateMode();
+    cpu.r.setNumber("rip", 0xfffc);
+    expect(cpu.run(100)).toBe("halted");
+    expect(cpu.r.getNumber("rip")).toBe(HANDLER + 1);
+    expect(cpu.ram.slice(STACK - 12, STACK - 8)).toEqual(Uint8Array.of(0, 0, 1, 0));
+  });
+
   it("does not leave the lower half of the address space by a branch", () => {
     const edge = 0x7fff_ffff_f000;
     const cpu = guest("long64", []);
