@@ -173,6 +173,22 @@ describe("single steps", () => {
     const clear = [0x9c, 0x81, 0x24, 0x24, imm(~TF), 0x9d];
     expect(g.run(set, NOP, clear, NOP, NOP)).toEqual([1, 2, 9, 10].map((n) => `1@${at + n}`));
   });
+  it("come after calls, returns and jumps, at their targets", () => {
+    // call +2; jmp +7; (two bytes passed over;) ret at 9: lea rax,[rip+0]; jmp rax; nop
+    expect(stepped(0xe8, imm(2), 0xeb, 1, 0xc3, 0x48, 0x8d, 0x05, imm(2), 0xff, 0xe0, NOP).traps).toEqual(
+      [7, 5, 8, 15, 17, 18].map((n) => `1@${n}`),
+    );
+  });
+  it("come at breakpoints in a page that jumps lead to and from", () => {
+    const g = new Guest();
+    resumes(g);
+    const FAR = CODE + 0x2000;
+    g.load(FAR, [NOP, NOP, 0xc3]);
+    // Armed at the second NOP: mov ecx,3; mov eax,FAR; call rax; dec ecx; jnz back to the call
+    const code = [arm(FAR + 1, 0), 0xb9, imm(3), 0xb8, imm(FAR), 0xff, 0xd0, 0xff, 0xc9, 0x75, 0xfa];
+    expect(g.run(code)).toEqual(Array.from({ length: 3 }, () => `1@${0x2001}`));
+    expect(g.get("rcx")).toBe(0);
+  });
   it("do not come after MOV SS", () => {
     // mov eax,ss; mov ss,eax; nop; nop
     expect(stepped(0x8c, 0xd0, 0x8e, 0xd0, NOP, NOP).traps).toEqual(["1@2", "1@5", "1@6"]);

@@ -74,7 +74,7 @@ describe("control registers", () => {
     expect(to(4, 0x20)).toEqual([]);
     expect(to(4, 0)).toEqual(GP);
     expect(to(4, 0x1020)).toEqual(GP);
-    for (const bit of [13, 14, 15, 19, 22, 23, 24, 31]) expect(to(4, 0x20 + 2 ** bit)).toEqual(GP);
+    for (const bit of [0, 1, 13, 14, 15, 19, 22, 23, 24, 31]) expect(to(4, 0x20 + 2 ** bit)).toEqual(GP);
     // OSXSAVE where the model has XSAVE.
     expect(to(4, 0x4_0020)).toEqual([]);
     expect(to(4, 0x4_0020, { model: "x86-64" })).toEqual(GP);

@@ -12,10 +12,8 @@ const CR0_ALL = CR0_PE | CR0.mp | CR0.em | CR0.ts | CR0.et | CR0.ne | CR0.wp | C
 /** CR0 bits that change how linear addresses translate. */
 const CR0_TRANSLATION = CR0_PE | CR0.wp | CR0_PG;
 
-/** CR4 bits with the CPUID feature that brings them; "" always there. */
+/** CR4 bits with the CPUID feature that brings them; "" always there. No model has VME and PVI (bits 0 and 1). */
 const CR4_BITS: readonly [bit: number, feature: string][] = [
-  [0, ""],
-  [1, ""],
   [2, ""],
   [3, ""],
   [4, ""],
