@@ -244,3 +244,38 @@ describe("debug registers", () => {
     expect(g.get("dr0")).toBe(0x8000_0000_0000);
   });
 });
+
+describe("in 32-bit code", () => {
+  /** mov eax,value; mov drN,eax */
+  const setDebug32 = (n: number, value: number) => [0xb8, imm(value), 0x0f, 0x23, 0xc0 | (n << 3)];
+  const arm32 = (address: number, control: number): Bytes => [setDebug32(0, address), setDebug32(7, 0x401 | control)];
+  const ARM32 = sizeOf(arm32(0, 0));
+
+  it("breakpoints hold linear addresses, whatever the segments' bases", () => {
+    const BASE = 0x100;
+    const based = (address: number, control: number) => {
+      const g = new Guest({ mode: "flat32" });
+      for (const number of [1, 3]) g.cpu.setSegment(number, { ...g.cpu.getSegment(number), base: BigInt(BASE) });
+      g.cpu.updateMode();
+      g.set("rip", CODE - BASE);
+      g.load(CODE + 0x400, [0xf4]);
+      // Back through the GDT, where segments have base 0.
+      g.onTrap = () => g.view.setUint32(g.frame(0), CODE + 0x400, true);
+      // mov [DATA-BASE+16],eax; nop; nop
+      g.run(arm32(address, control), 0xa3, imm(DATA - BASE + 16), NOP, NOP);
+      return g.traps.map(({ rip, dr6: why }) => [rip + BASE - CODE, why]);
+    };
+    expect(based(DATA + 16, WRITE4)).toEqual([[ARM32 + 5, dr6(1)]]);
+    expect(based(CODE + ARM32 + 6, 0)).toEqual([[ARM32 + 6, dr6(1)]]);
+  });
+  it("single steps go through calls and far returns", () => {
+    const g = new Guest({ mode: "flat32" });
+    g.addFlags(TF);
+    // push cs; call +1; hlt; retf (to the HLT, through CS)
+    const end = CODE + 6;
+    g.onTrap = ({ rip }) => {
+      if (rip === end) g.view.setUint32(g.frame(2), 2, true);
+    };
+    expect(g.run(0x0e, 0xe8, imm(1), 0xf4, 0xcb)).toEqual(["1@1", "1@7", "1@6"]);
+  });
+});
