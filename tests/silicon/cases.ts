@@ -6,9 +6,28 @@ import { Decoded, Decoder } from "../../src/isa/decode.ts";
 import { SSE_FLOAT_ROWS } from "../../src/isa/float/sse.ts";
 import { dependsOnSize, type OperandSpec, type Row } from "../../src/isa/row.ts";
 import { ROWS } from "../../src/isa/rows.ts";
-import { ADDRESS_SIZE, type Address, type Choice, encode, immediateBytes, isImmediate } from "./encode.ts";
+import {
+  ADDRESS_SIZE,
+  type Address,
+  addressBitsOf,
+  type Choice,
+  encode,
+  immediateBytes,
+  isImmediate,
+} from "./encode.ts";
 import { NOT_RUN } from "./exceptions.ts";
-import { CODE_BYTES, PLACES, USER_CODE_32, USER_CODE_64, USER_DATA, WINDOW_BYTES } from "./layout.ts";
+import {
+  CODE_16,
+  CODE_BYTES,
+  DATA_16,
+  type Mode,
+  origins,
+  PLACES,
+  USER_CODE_32,
+  USER_CODE_64,
+  USER_DATA,
+  WINDOW_BYTES,
+} from "./layout.ts";
 import { Random } from "./random.ts";
 
 export const FLOAT_ROWS: ReadonlySet<Row> = new Set(SSE_FLOAT_ROWS);
@@ -37,7 +56,7 @@ export interface MemoryOperand {
 export interface Case {
   readonly row: Row;
   readonly key: string;
-  readonly mode: 64 | 32;
+  readonly mode: Mode;
   /** Operand size in bits; the default one where the row does not depend on it. */
   readonly size: number;
   readonly code: Uint8Array;
@@ -58,6 +77,8 @@ export const GS_BASE = 0x2_3400;
 
 /** Segment selectors worth trying: null, code and data of both widths, privileged ones, an empty entry, past the limit, LDT. */
 export const SELECTORS = [
+  DATA_16,
+  0x17,
   0,
   3,
   USER_DATA,
@@ -77,7 +98,7 @@ export const SELECTORS = [
 const MEMORY_KINDS = new Set(["mem", "farmem"]);
 const EITHER_KINDS = new Set(["rm", "mmm", "xmmm"]);
 
-function sizesOf(row: Row, mode: 64 | 32): (16 | 32 | 64 | undefined)[] {
+function sizesOf(row: Row, mode: Mode): (16 | 32 | 64 | undefined)[] {
   if (!dependsOnSize(row)) return [undefined];
   let sizes: (16 | 32 | 64)[] = mode === 64 ? [16, 32, 64] : [16, 32];
   if (mode === 64 && row.attributes.has("f64")) sizes = [64];
@@ -129,10 +150,10 @@ function extent(row: Row, o: OperandSpec | undefined, size: number): { bytes: nu
 const LOCK = 0xf0;
 const isLocked = (row: Row, prefixes: readonly number[]) => prefixes.includes(LOCK) || row.mnemonic === "XCHG";
 
-function address(random: Random, mode: 64 | 32, plain: boolean): Address {
+function address(random: Random, mode: Mode, plain: boolean): Address {
   const far = random.one(4) ? random.below(0x2000) - 0x1000 : random.one(2) ? random.below(256) - 128 : 0;
   const none = { base: undefined, index: undefined, scale: 0 };
-  const inside = PLACES.WINDOW + 64 * random.below(6);
+  const inside = PLACES.WINDOW - origins(mode).data + 64 * random.below(6);
   if (!plain && random.one(10)) return { ...none, displacement: inside, rip: mode === 64 };
   if (!plain && random.one(12)) return { ...none, displacement: inside, rip: false };
   const base = random.pick(mode === 64 ? [3, 6, 7, 5, 3, 6, 7, 4, 8, 9, 10, 11, 12, 13, 14, 15] : [3, 6, 7, 5, 4]);
@@ -142,7 +163,18 @@ function address(random: Random, mode: 64 | 32, plain: boolean): Address {
   return { base, index, scale: random.below(4), displacement: far, rip: false };
 }
 
-function register(random: Random, o: OperandSpec | undefined, mode: 64 | 32): number {
+function address16(random: Random): Address {
+  const displacement = random.one(3) ? 0 : random.one(2) ? random.below(256) - 128 : random.below(0x2000) - 0x1000;
+  const rest = { scale: 0, rip: false };
+  if (random.one(8)) {
+    const inside = PLACES.WINDOW - PLACES.DATA + 64 * random.below(6);
+    return { ...rest, base: undefined, index: undefined, displacement: inside };
+  }
+  if (random.one(2)) return { ...rest, base: random.pick([3, 5, 6, 7]), index: undefined, displacement };
+  return { ...rest, base: random.pick([3, 5]), index: random.pick([6, 7]), displacement };
+}
+
+function register(random: Random, o: OperandSpec | undefined, mode: Mode): number {
   const all = mode === 64 ? 16 : 8;
   switch (o?.kind) {
     case "mm":
@@ -186,13 +218,14 @@ const EDGES = [
 const ENTER_SIZES = [0n, 8n, 16n, 24n];
 const ENTER_LEVELS = [0n, 1n, 2n, 3n];
 
-function immediate(random: Random, row: Row, o: OperandSpec, size: number, length: number): bigint {
-  const offset = BigInt(random.below(0x800)) - 0x400n;
-  if (o.kind === "rel") return length === 1 ? BigInt(random.below(256) - 128) : offset;
-  if (o.kind === "moffs") return BigInt(PLACES.WINDOW + random.below(WINDOW_BYTES - 64));
+function immediate(random: Random, row: Row, o: OperandSpec, size: number, length: number, mode: Mode): bigint {
+  const away = BigInt(random.below(0x400) + 2 * CODE_BYTES);
+  const offset = random.one(2) ? away : -away;
+  if (o.kind === "rel") return length === 1 ? BigInt.asIntN(8, away % 96n) + (random.one(2) ? 32n : -128n) : offset;
+  if (o.kind === "moffs") return BigInt(PLACES.WINDOW - origins(mode).data + random.below(WINDOW_BYTES - 64));
   if (o.kind === "farimm") {
-    const target = BigInt(PLACES.INSTRUCTION) + offset;
-    const selector = BigInt(random.pick(SELECTORS));
+    const target = BigInt(PLACES.INSTRUCTION - origins(mode).code) + offset;
+    const selector = BigInt(mode === 16 && random.one(2) ? CODE_16 : random.pick(SELECTORS));
     return size === 16 ? BigInt.asUintN(16, target) | (selector << 16n) : target | (selector << 32n);
   }
   // 0x80 is the way into the host's kernel.
@@ -204,7 +237,8 @@ function immediate(random: Random, row: Row, o: OperandSpec, size: number, lengt
 }
 
 /** Encodings per mode, size and form, and runs of each. More where immediates choose the work or values matter most. */
-function effort(row: Row, mode: 64 | 32): { encodings: number; runs: number } {
+function effort(row: Row, mode: Mode): { encodings: number; runs: number } {
+  if (mode === 16) return { encodings: row.attributes.has("i64") ? 3 : 2, runs: 3 };
   if (mode === 32) return { encodings: row.attributes.has("i64") ? 4 : 2, runs: row.attributes.has("i64") ? 8 : 4 };
   if (row.attributes.has("cpl0") || row.operands.length + row.attributes.size === 0) return { encodings: 2, runs: 3 };
   if (row.operands.some((o) => o.kind === "imm") && row.attributes.has("sse")) return { encodings: 10, runs: 4 };
@@ -239,7 +273,7 @@ function aimsOf(
 function makeCase(
   row: Row,
   key: string,
-  mode: 64 | 32,
+  mode: Mode,
   size: 16 | 32 | 64 | undefined,
   form: string,
   n: number,
@@ -249,7 +283,7 @@ function makeCase(
   const isMemory = form === "memory";
   let segmentBase = 0;
   const usesMemory = isMemory || row.operands.some((o) => o.kind === "moffs") || row.attributes.has("asize");
-  const addressSized = mode === 64 && n > 0 && usesMemory && random.one(5);
+  const addressSized = mode !== 32 && n > 0 && usesMemory && random.one(5);
   if (addressSized) prefixes.push(ADDRESS_SIZE);
   if (usesMemory && n > 0 && random.one(5)) {
     if (mode === 64) {
@@ -262,18 +296,20 @@ function makeCase(
   const { encodings, runs } = effort(row, mode);
   const refused = n === encodings;
   if (refused || (row.attributes.has("lock") && isMemory && n % 2 === 1)) prefixes.push(LOCK);
-  const addressBits = addressSized ? 32 : mode;
+  const addressBits = addressBitsOf(mode, prefixes);
+  segmentBase += origins(mode).data;
   const reg = row.operands.find((o) => ["reg", "mm", "xmm", "sreg", "creg", "dreg"].includes(o.kind));
   const rm = rmOperand(row);
   const actualSize =
-    size ?? (mode === 64 && (row.rexW || row.attributes.has("f64") || row.attributes.has("d64")) ? 64 : 32);
+    size ??
+    (mode === 64 && (row.rexW || row.attributes.has("f64") || row.attributes.has("d64")) ? 64 : mode === 16 ? 16 : 32);
   const locked = isLocked(row, prefixes);
   let memory: MemoryOperand | undefined;
   if (isMemory) {
     const { bytes, alignment } = extent(row, rm, actualSize);
     const natural = locked && bytes <= 16 ? bytes : 1;
     memory = {
-      address: address(random, mode, n === 0),
+      address: addressBits === 16 ? address16(random) : address(random, mode, n === 0),
       segmentBase,
       addressBits,
       bytes,
@@ -293,11 +329,11 @@ function makeCase(
     opcodeReg: row.plusI ? random.below(8) : register(random, reg, mode),
     immediates: row.operands
       .filter(isImmediate)
-      .map((o) => immediate(random, row, o, actualSize, immediateBytes(o, actualSize, addressBits))),
+      .map((o) => immediate(random, row, o, actualSize, immediateBytes(o, actualSize, addressBits), mode)),
     prefixes,
     rex: random.one(3),
   };
-  if (segmentBase && memory && memory.address.base === undefined && memory.address.index === undefined)
+  if (segmentBase && mode === 64 && memory && memory.address.base === undefined && memory.address.index === undefined)
     return undefined;
   const code = encode(row, choice, PLACES.INSTRUCTION);
   if (code.length > CODE_BYTES) return undefined;
@@ -342,9 +378,13 @@ export function allCases(): RowCases[] {
     const key = keyOf(row);
     const cases: Case[] = [];
     const seen = new Set<string>();
-    const modes = ([64, 32] as const).filter((mode) => !row.attributes.has(mode === 64 ? "i64" : "o64"));
+    const vector = row.attributes.has("sse") || row.attributes.has("mmx");
+    const modes = ([64, 32, 16] as const).filter(
+      // Vector instructions do not know 16-bit code from 32-bit code.
+      (mode) => !row.attributes.has(mode === 64 ? "i64" : "o64") && !(mode === 16 && vector),
+    );
     for (const mode of NOT_RUN[key] === undefined && NOT_RUN[row.mnemonic] === undefined ? modes : []) {
-      if (mode === 32 && row.rexW) continue;
+      if (mode !== 64 && row.rexW) continue;
       for (const size of sizesOf(row, mode)) {
         for (const form of formsOf(row)) {
           // The last one has a LOCK that it may not have.

@@ -1,5 +1,6 @@
 /** Writes instructions: a row and a choice of operands to bytes, the decoder's work backwards (SDM vol. 2, chapter 2). */
 import type { OperandSpec, Row } from "../../src/isa/row.ts";
+import type { Mode } from "./layout.ts";
 
 /** A memory operand. Without base and index the address is the displacement, relative to RIP where `rip` says so. */
 export interface Address {
@@ -11,7 +12,7 @@ export interface Address {
 }
 
 export interface Choice {
-  readonly mode: 64 | 32;
+  readonly mode: Mode;
   /** Operand size by prefixes; undefined where the row does not depend on it. */
   readonly size: 16 | 32 | 64 | undefined;
   readonly reg: number;
@@ -40,6 +41,9 @@ export function immediateBytes(o: OperandSpec, size: number, addressBits: number
 export const ADDRESS_SIZE = 0x67;
 export const OPERAND_SIZE = 0x66;
 
+export const addressBitsOf = (mode: Mode, prefixes: readonly number[]): Mode =>
+  prefixes.includes(ADDRESS_SIZE) ? (mode === 32 ? 16 : 32) : mode;
+
 function little(value: bigint, bytes: number): number[] {
   return Array.from({ length: bytes }, (_, i) => Number((BigInt.asUintN(64, value) >> BigInt(8 * i)) & 0xffn));
 }
@@ -48,7 +52,7 @@ function modrm(
   reg: number,
   rm: number | Address,
   after: number,
-  mode: 64 | 32,
+  mode: Mode,
   next: (length: number) => number,
 ): number[] {
   const low = (reg & 7) << 3;
@@ -69,12 +73,24 @@ function modrm(
   return [...head, ...little(BigInt(displacement), bytes)];
 }
 
+/** The 16-bit forms (SDM vol. 2, table 2-1): BX or BP, SI or DI, both, or neither. */
+const FORMS_16 = ["3 6", "3 7", "5 6", "5 7", "6", "7", "5", "3"];
+
+function modrm16(reg: number, { base, index, displacement }: Address): number[] {
+  const low = (reg & 7) << 3;
+  if (base === undefined) return [low | 6, ...little(BigInt(displacement), 2)];
+  const form = FORMS_16.indexOf(index === undefined ? `${base}` : `${base} ${index}`);
+  const small = displacement === (displacement << 24) >> 24;
+  const mod = displacement === 0 && form !== 6 ? 0 : small ? 1 : 2;
+  return [(mod << 6) | low | form, ...little(BigInt(displacement), mod)];
+}
+
 /** The instruction's bytes; `at` is where it will lie. */
 export function encode(row: Row, choice: Choice, at: number): Uint8Array {
   const { mode, size } = choice;
   const legacy = [...choice.prefixes];
-  const addressBits = legacy.includes(ADDRESS_SIZE) ? (mode === 64 ? 32 : 16) : mode;
-  if (size === 16 && row.prefix !== "66" && !row.vex) legacy.push(OPERAND_SIZE);
+  const addressBits = addressBitsOf(mode, legacy);
+  if (size === (mode === 16 ? 32 : 16) && row.prefix !== "66" && !row.vex) legacy.push(OPERAND_SIZE);
   if (!row.vex && row.prefix && !row.prefix.startsWith("N")) legacy.push(Number.parseInt(row.prefix, 16));
   const defaultIs64 = row.attributes.has("d64") || row.attributes.has("f64");
   const w = row.rexW ?? (size === 64 && mode === 64 && !defaultIs64);
@@ -91,7 +107,7 @@ export function encode(row: Row, choice: Choice, at: number): Uint8Array {
         ? high(choice.opcodeReg)
         : 0;
   const r = row.modrm && row.digit === undefined && row.fixed === undefined ? high(reg) : 0;
-  const actualSize = size ?? (mode === 64 && w ? 64 : 32);
+  const actualSize = size ?? (mode === 64 && w ? 64 : mode === 16 ? 16 : 32);
   const tail: number[] = [];
   let n = 0;
   for (const o of row.operands) {
@@ -109,6 +125,7 @@ export function encode(row: Row, choice: Choice, at: number): Uint8Array {
   }
   out.push(row.opcode + (row.plusR ? choice.opcodeReg & 7 : 0));
   if (row.fixed !== undefined) out.push(row.fixed + (row.plusI ? choice.opcodeReg & 7 : 0));
+  else if (row.modrm && typeof rm !== "number" && addressBits === 16) out.push(...modrm16(reg, rm));
   else if (row.modrm) out.push(...modrm(reg, rm, tail.length, mode, (length) => at + out.length + length));
   return Uint8Array.from([...out, ...tail]);
 }

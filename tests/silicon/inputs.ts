@@ -2,8 +2,12 @@
 import type { Row } from "../../src/isa/row.ts";
 import { type Aim, type Case, FLOAT_ROWS, FS_BASE, GS_BASE, SELECTORS } from "./cases.ts";
 import {
+  CODE_16,
   CODE_BYTES,
+  DATA_16,
   FX,
+  type Mode,
+  origins,
   PAGE,
   PLACES,
   RECORD,
@@ -260,19 +264,24 @@ function sse(s: State, random: Random, row: Row): void {
 
 // ---- what single instructions need
 
-const codeTarget = (random: Random) => PLACES.INSTRUCTION + random.below(0x400) - 0x200;
+/** Not at the instruction itself, which would go round for ever. */
+const codeTarget = (random: Random, mode: Mode) =>
+  PLACES.INSTRUCTION - origins(mode).code + random.pick([-1, 1]) * (CODE_BYTES + random.below(0x200));
 /** An address to jump to: mostly code, else data (not executable), nothing, or not canonical. */
-function jumpTarget(random: Random, mode: number): bigint {
-  if (random.below(6) > 0) return BigInt(codeTarget(random));
+function jumpTarget(random: Random, mode: Mode): bigint {
+  if (random.below(6) > 0) return BigInt(codeTarget(random, mode));
   const bad = [BigInt(PLACES.WINDOW), BigInt(PLACES.ABSENT + 8)];
   if (mode === 64) bad.push(0x8000_0000_0000_0000n, 0x1234_8000_0000_0000n);
   return random.pick(bad);
 }
 
+const codeSelector = (mode: Mode) => (mode === 64 ? USER_CODE_64 : mode === 32 ? USER_CODE_32 : CODE_16);
+
 function farPointer({ c, s, random }: Setup, at: number): void {
   const segment = c.row.mnemonic.startsWith("L");
-  s.write(at, segment ? random.big() : BigInt(codeTarget(random)), c.size / 8);
-  const code = [USER_CODE_64, USER_CODE_32, USER_CODE_64, USER_CODE_32, random.pick(SELECTORS)];
+  s.write(at, segment ? random.big() : BigInt(codeTarget(random, c.mode)), c.size / 8);
+  const own = c.mode === 16 ? CODE_16 : USER_CODE_64;
+  const code = [own, USER_CODE_32, own, USER_CODE_32, random.pick(SELECTORS)];
   s.write(at + c.size / 8, BigInt(random.pick(segment ? SELECTORS : code)), 2);
 }
 
@@ -283,29 +292,30 @@ function frame({ c, s, random }: Setup, kind: "near" | "far" | "iret"): void {
     s.write(at, value, bytes);
     at += bytes;
   };
-  push(kind === "near" ? jumpTarget(random, c.mode) : BigInt(codeTarget(random)));
+  push(kind === "near" ? jumpTarget(random, c.mode) : BigInt(codeTarget(random, c.mode)));
   if (kind === "near") return;
   push(
     BigInt(
-      random.pick([c.mode === 64 ? USER_CODE_64 : USER_CODE_32, USER_CODE_32, USER_CODE_64, random.pick(SELECTORS)]),
+      random.pick([codeSelector(c.mode), codeSelector(c.mode), USER_CODE_32, USER_CODE_64, random.pick(SELECTORS)]),
     ),
   );
   if (kind === "far") return;
   push(random.big() & 0x24_4ed5n & ~BigInt(TRAP_FLAG));
-  push(BigInt(PLACES.STACK_WINDOW + 8 * random.below(32)));
-  push(BigInt(random.one(6) ? random.pick(SELECTORS) : USER_DATA));
+  push(BigInt(PLACES.STACK_WINDOW - origins(c.mode).data + 8 * random.below(32)));
+  push(BigInt(random.one(6) ? random.pick(SELECTORS) : c.mode === 16 ? DATA_16 : USER_DATA));
 }
 
 function strings({ c, s, random, aim }: Setup): void {
-  const at = () => PLACES.WINDOW + 512 + random.below(80) - 40;
+  const origin = origins(c.mode).data;
+  const at = () => PLACES.WINDOW - origin + 512 + random.below(80) - 40;
   const base = c.choice.prefixes.includes(0x64) ? FS_BASE : c.choice.prefixes.includes(0x65) ? GS_BASE : 0;
   // No upper halves with 32-bit addresses: processors clear them in ways of their own where no element was moved.
   s.setReg(RSI, at() - base);
   s.setReg(RDI, at());
   s.setReg(RCX, random.below(9));
   // Towards a page that is not there, or is read-only: some elements are done, then the fault.
-  if (aim === "inside" && random.one(6)) s.setReg(random.pick([RSI, RDI]), PLACES.ABSENT - random.below(40));
-  if (aim === "inside" && random.one(8)) s.setReg(RDI, PLACES.READ_ONLY - random.below(20));
+  if (aim === "inside" && random.one(6)) s.setReg(random.pick([RSI, RDI]), PLACES.ABSENT - origin - random.below(40));
+  if (aim === "inside" && random.one(8)) s.setReg(RDI, PLACES.READ_ONLY - origin - random.below(20));
   // Equal runs, for the compares.
   if (random.one(2)) {
     const window = RECORD.DATA_WINDOW;
@@ -424,19 +434,19 @@ const PREPARE: Record<string, Prepare> = {
   XOR: alike,
   XLAT: ({ s, random, c }) => {
     const base = c.choice.prefixes.includes(0x64) ? FS_BASE : c.choice.prefixes.includes(0x65) ? GS_BASE : 0;
-    s.setReg(RBX, PLACES.WINDOW + random.below(512) - base);
+    s.setReg(RBX, PLACES.WINDOW - origins(c.mode).data + random.below(512) - base);
   },
   MASKMOVQ: ({ s, random, c }) => {
     const base = c.choice.prefixes.includes(0x64) ? FS_BASE : c.choice.prefixes.includes(0x65) ? GS_BASE : 0;
-    s.setReg(RDI, PLACES.WINDOW + random.below(900) - base);
+    s.setReg(RDI, PLACES.WINDOW - origins(c.mode).data + random.below(900) - base);
   },
   JCXZ: low(RCX, (random) => random.pick([0n, 1n, 0x1_0000_0000n, 0x1_0000n, MASK64])),
   LOOP: low(RCX, (random) => random.pick([0n, 1n, 2n, 0x1_0000_0000n, 0x1_0000_0001n, 0x1_0001n, MASK64])),
   RET: stackFrame,
   IRET: (setup) => frame(setup, "iret"),
   POPF: ({ s, random, c }) => s.write(STACK_TOP, random.big() & ~BigInt(TRAP_FLAG) & 0x3f_feffn, c.size / 8),
-  ENTER: low(RBP, (random) => STACK_TOP + 8 * random.below(8) - 32),
-  LEAVE: low(RBP, (random) => STACK_TOP + 8 * random.below(8) - 32),
+  ENTER: ({ s, random, c }) => s.setReg(RBP, STACK_TOP - origins(c.mode).data + 8 * random.below(8) - 32),
+  LEAVE: ({ s, random, c }) => s.setReg(RBP, STACK_TOP - origins(c.mode).data + 8 * random.below(8) - 32),
   LAR: selector,
   LSL: selector,
   VERR: selector,
@@ -525,14 +535,13 @@ export function inputOf(c: Case, n: number): State {
   const { row } = c;
   const long = c.mode === 64;
   for (let i = 0; i < 16; i++) s.setReg(i, integer(random));
-  s.setReg(RSP, STACK_TOP);
-  view.setBigUint64(RECORD.RIP, BigInt(PLACES.INSTRUCTION), true);
+  s.setReg(RSP, STACK_TOP - origins(c.mode).data);
+  view.setBigUint64(RECORD.RIP, BigInt(PLACES.INSTRUCTION - origins(c.mode).code), true);
   const direction = random.one(8) ? DIRECTION : 0;
   const special = aim === "single step" ? TRAP_FLAG : aim === "alignment check" ? ALIGNMENT_CHECK : 0;
   view.setBigUint64(RECORD.RFLAGS, BigInt(INTERRUPTS_ON | (random.word() & ARITHMETIC) | direction | special), true);
-  const selectors = long
-    ? [USER_CODE_64, 0, 0, USER_DATA, 0, 0]
-    : [USER_CODE_32, USER_DATA, USER_DATA, USER_DATA, 0, 0];
+  const data = c.mode === 16 ? DATA_16 : USER_DATA;
+  const selectors = [codeSelector(c.mode), long ? 0 : data, long ? 0 : data, data, 0, 0];
   selectors.forEach((value, i) => {
     view.setUint16(RECORD.SELECTORS + 2 * i, value, true);
   });
@@ -549,7 +558,7 @@ export function inputOf(c: Case, n: number): State {
   if (c.memory) {
     const { address, segmentBase, addressBits, bytes } = c.memory;
     const fixed = address.base === undefined && address.index === undefined;
-    target = fixed ? address.displacement : aimAt(c, aim, random);
+    target = fixed ? address.displacement + origins(c.mode).data : aimAt(c, aim, random);
     const at = recordOffset(target);
     if (at !== undefined && recordOffset(target + bytes - 1) !== undefined && row.mnemonic !== "LEA") {
       typed(s, random, styleOf(row), at, bytes);
@@ -558,7 +567,7 @@ export function inputOf(c: Case, n: number): State {
     // The registers of the address come last: nothing may overwrite them.
     const wrong = aim === "not canonical" ? 0x8000_0000_0000_0000n : 0n;
     const offset = BigInt(target - segmentBase - (fixed ? 0 : address.displacement));
-    const junk = addressBits === 32 && long ? random.big() << 32n : 0n;
+    const junk = addressBits < c.mode || addressBits === 16 ? random.big() << BigInt(addressBits) : 0n;
     if (address.base === undefined && address.index !== undefined) {
       // The scale must divide what the index gives; the rest of the way the target moves.
       const scale = 1n << BigInt(address.scale);
@@ -568,7 +577,7 @@ export function inputOf(c: Case, n: number): State {
       let rest = offset;
       if (address.index !== undefined) {
         const index = BigInt(random.below(32) - 16);
-        s.setReg(address.index, index | junk);
+        s.setReg(address.index, BigInt.asUintN(addressBits, index) | junk);
         rest -= BigInt.asIntN(64, index) << BigInt(address.scale);
       }
       s.setReg(address.base, (BigInt.asUintN(addressBits, rest) | junk) ^ wrong);

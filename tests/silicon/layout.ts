@@ -13,8 +13,8 @@ export const PLACES = {
   WINDOW: 0x11_0e00,
   READ_ONLY: 0x11_2000,
   ABSENT: 0x11_3000,
-  STACK: 0x12_0000,
-  STACK_WINDOW: 0x12_0800,
+  STACK: 0x11_8000,
+  STACK_WINDOW: 0x11_8800,
 } as const;
 
 export const PAGE = 4096;
@@ -52,6 +52,18 @@ export const SELECTOR_NAMES = ["cs", "ds", "es", "ss", "fs", "gs"] as const;
 export const USER_CODE_32 = 0x23;
 export const USER_DATA = 0x2b;
 export const USER_CODE_64 = 0x33;
+
+/** 16-bit code at CODE, and 16-bit data at DATA, which reaches as far as the stack: the two entries of the LDT. */
+export const CODE_16 = 0x07;
+export const DATA_16 = 0x0f;
+export const LDT = { CODE_16: 0x0000_fb10_0000_ffffn, DATA_16: 0x0000_f311_0000_ffffn } as const;
+
+/** Code widths. */
+export type Mode = 64 | 32 | 16;
+
+/** What offsets in code and data start from: 16-bit segments have bases. */
+export const origins = (mode: Mode): { readonly code: number; readonly data: number } =>
+  mode === 16 ? { code: PLACES.CODE, data: PLACES.DATA } : { code: 0, data: 0 };
 
 /** The byte of the read-only page at an offset. */
 export const readOnlyByte = (offset: number): number => (offset * 7 + 3) & 0xff;

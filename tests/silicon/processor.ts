@@ -4,8 +4,11 @@ import { STATE_BASE } from "../../src/cpu/memory-map.ts";
 import type { CpuPorts } from "../../src/cpu/ports.ts";
 import { GPR_NAMES, offsetOf } from "../../src/cpu/state.ts";
 import {
+  CODE_16,
   CODE_BYTES,
+  DATA_16,
   FX,
+  LDT,
   PAGE,
   PLACES,
   RECORD,
@@ -13,6 +16,8 @@ import {
   SELECTOR_NAMES,
   STACK_WINDOW_BYTES,
   USER_CODE_32,
+  USER_CODE_64,
+  USER_DATA,
   WINDOW_BYTES,
 } from "./layout.ts";
 
@@ -23,6 +28,7 @@ const IDT = 0x2000;
 const HANDLERS = 0x3000;
 const TSS = 0x4000;
 const KERNEL_STACK = 0x6000;
+const LDT_AT = 0x7000;
 const PAGE_TABLES = 0x8000;
 const UPPER = 0xffff_8000_0000_0000n;
 const HLT = 0xf4;
@@ -72,6 +78,15 @@ const PORTS = {
 } satisfies CpuPorts;
 
 const NUMBERS: Record<string, number> = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 };
+/** The segments that a run may start with. */
+const SEGMENTS: Readonly<Record<number, { readonly attributes: number; readonly start: number }>> = {
+  0: { attributes: 0x1_0000, start: 0 },
+  [USER_CODE_64]: { attributes: 0xa0fb, start: 0 },
+  [USER_CODE_32]: { attributes: 0xc0fb, start: 0 },
+  [USER_DATA]: { attributes: 0xc0f3, start: 0 },
+  [CODE_16]: { attributes: 0x00fb, start: PLACES.CODE },
+  [DATA_16]: { attributes: 0x00f3, start: PLACES.DATA },
+};
 /** XMM registers are 32 bytes apart, x87 ones 16. */
 const YMM_STRIDE = 32;
 const FPR_STRIDE = 16;
@@ -100,8 +115,7 @@ export class Processor {
     r.setBig("idtr.base", UPPER + BigInt(IDT));
     r.set("idtr.limit", 16 * VECTORS - 1);
     cpu.setSegment(7, { selector: 0x40, attributes: 0x8b, limit: 0x67, base: UPPER + BigInt(TSS) });
-    // No LDT: the null selector leaves the register unusable.
-    cpu.setSegment(6, { selector: 0, attributes: 0x1_0000, limit: 0, base: 0n });
+    cpu.setSegment(6, { selector: 0x50, attributes: 0x82, limit: 15, base: UPPER + BigInt(LDT_AT) });
     // PAE, PGE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE; PG, AM, WP, NE, ET, MP, PE; NXE, LMA, LME, SCE.
     r.setPair("cr4", 0x5_0ea0, 0);
     r.setPair("cr0", 0x8005_0033, 0);
@@ -114,6 +128,8 @@ export class Processor {
   #tables(view: DataView): void {
     const big = (at: number, value: bigint) => view.setBigUint64(at, value, true);
     for (const [index, value] of Object.entries(DESCRIPTORS)) big(GDT + 8 * Number(index), value);
+    big(LDT_AT, LDT.CODE_16);
+    big(LDT_AT + 8, LDT.DATA_16);
     for (let vector = 0; vector < VECTORS; vector++) {
       const handler = UPPER + BigInt(HANDLERS + vector);
       view.setUint8(HANDLERS + vector, HLT);
@@ -179,17 +195,15 @@ export class Processor {
     const { r } = cpu;
     this.#bytes.set(record.subarray(RECORD.GPR, RECORD.GPR + 128), offsetOf(GPR_NAMES[0]!));
     r.setBig("rip", view.getBigUint64(RECORD.RIP, true));
-    const mode32 = view.getUint16(RECORD.SELECTORS, true) === USER_CODE_32;
     SELECTOR_NAMES.forEach((name, i) => {
       const selector = view.getUint16(RECORD.SELECTORS + 2 * i, true);
-      const none = selector < 4;
-      const attributes = none ? 0x1_0000 : name === "cs" ? (mode32 ? 0xc0fb : 0xa0fb) : 0xc0f3;
       const base = name === "fs" ? RECORD.FS_BASE : name === "gs" ? RECORD.GS_BASE : undefined;
+      const { attributes, start } = SEGMENTS[selector]!;
       cpu.setSegment(NUMBERS[name]!, {
         selector,
         attributes,
-        limit: none ? 0 : 0xffff_ffff,
-        base: base === undefined ? 0n : view.getBigUint64(base, true),
+        limit: selector === 0 ? 0 : start ? 0xffff : 0xffff_ffff,
+        base: base === undefined ? BigInt(start) : view.getBigUint64(base, true),
       });
     });
     cpu.setCpl(3);

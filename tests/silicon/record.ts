@@ -45,7 +45,7 @@ function record(program: string, directory: string, rows: readonly RowCases[]): 
   const input = Buffer.concat(all);
   writeFileSync(join(directory, "in"), input);
   writeFileSync(join(directory, "out"), input);
-  execFileSync(program, [join(directory, "in"), join(directory, "out")], { timeout: 60_000 });
+  execFileSync(program, [join(directory, "in"), join(directory, "out")], { timeout: 120_000 });
   const output = readFileSync(join(directory, "out"));
   let at = 0;
   let n = 0;

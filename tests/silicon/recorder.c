@@ -6,6 +6,7 @@
  * or a fault, whose signal says vector, error code and address.
  */
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -90,6 +92,14 @@ static void handler(int number, siginfo_t *info, void *context) {
     : : "r"((uint32_t)all[1]), "r"((uint32_t)all[2]), "r"((uint32_t)all[4]), "r"((uint32_t)all[5]), "r"(fs), "r"(gs));
 }
 
+/* A test that does not end; its number and its bytes. */
+static void late(int number) {
+  __asm__ volatile("wrfsbase %0" : : "r"(own_fs));
+  fprintf(stderr, "record %zu does not end:", next);
+  for (int i = 0; i < CODE_BYTES; i++) fprintf(stderr, " %02x", records[next * SIZE + CODE_PART + i]);
+  _exit(6);
+}
+
 static uint8_t *map(const char *path, int flags, int protection, size_t *length) {
   int file = open(path, flags, 0600);
   struct stat status;
@@ -106,6 +116,12 @@ static int page(uint64_t at, size_t length, int protection) {
   return mmap((void *)at, length, protection, flags, -1, 0) == (void *)at;
 }
 
+/* An LDT entry: 64 KiB of 16-bit code or data (contents 2 or 0). */
+static int segment(unsigned entry, unsigned base, unsigned contents) {
+  struct user_desc d = { .entry_number = entry, .base_addr = base, .limit = 0xffff, .contents = contents };
+  return syscall(SYS_modify_ldt, 1, &d, sizeof d) == 0;
+}
+
 int main(int argc, char **argv) {
   size_t length = 0;
   if (argc != 3 || !(records = map(argv[1], O_RDONLY, PROT_READ, &length))) return 2;
@@ -113,6 +129,7 @@ int main(int argc, char **argv) {
   if (!(out = map(argv[2], O_RDWR | O_CREAT, PROT_READ | PROT_WRITE, &length))) return 2;
   if (!page(CODE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC) || !page(DATA, 2 * PAGE, PROT_READ | PROT_WRITE) ||
       !page(READ_ONLY, PAGE, PROT_READ | PROT_WRITE) || !page(STACK, PAGE, PROT_READ | PROT_WRITE)) return 3;
+  if (!segment(0, CODE, 2) || !segment(1, DATA, 0)) return 5;
   for (int i = 0; i < PAGE; i++) ((uint8_t *)READ_ONLY)[i] = (uint8_t)(i * 7 + 3);
   mprotect((void *)READ_ONLY, PAGE, PROT_READ);
   __asm__ volatile("rdfsbase %0\n rdgsbase %1" : "=r"(own_fs), "=r"(own_gs));
@@ -122,6 +139,9 @@ int main(int argc, char **argv) {
   struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
   const int numbers[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS };
   for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, 0);
+  struct sigaction slow = { .sa_handler = late, .sa_flags = SA_ONSTACK };
+  sigaction(SIGALRM, &slow, 0);
+  alarm(100);
   __asm__ volatile("int3");
   return 4;
 }

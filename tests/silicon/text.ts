@@ -1,7 +1,7 @@
 /** A run's outcome as one line of text: what changed, and how it ended. Records and replays are written by the same hand. */
 import { GPR_NAMES } from "../../src/cpu/state.ts";
 import type { Difference } from "./exceptions.ts";
-import { FX, PLACES, RECORD, SELECTOR_NAMES, STACK_WINDOW_BYTES, WINDOW_BYTES } from "./layout.ts";
+import { FX, RECORD, SELECTOR_NAMES, STACK_WINDOW_BYTES, WINDOW_BYTES } from "./layout.ts";
 
 const INT3_VECTOR = 3;
 /** RF is the exception's own. */
@@ -72,8 +72,9 @@ export function describeOutcome(before: Uint8Array, after: Uint8Array, length: n
     out.push(`#${vector}${error ? `/${error.toString(16)}` : ""}${cr2 ? `@${cr2.toString(16)}` : ""}`);
   }
   // A fault's RIP is the instruction's, a trap's is behind the INT3.
-  const usual = vector === INT3_VECTOR ? PLACES.INSTRUCTION + length + 1 : PLACES.INSTRUCTION;
-  if (rip !== BigInt(usual)) out.push(`rip=${rip.toString(16)}`);
+  const start = a.getBigUint64(RECORD.RIP, true);
+  const usual = vector === INT3_VECTOR ? start + BigInt(length + 1) : start;
+  if (rip !== usual) out.push(`rip=${rip.toString(16)}`);
   const flags = b.getBigUint64(RECORD.RFLAGS, true) & ~RESUME;
   if (flags !== (a.getBigUint64(RECORD.RFLAGS, true) & ~RESUME)) out.push(`fl=${flags.toString(16)}`);
   for (const { name, at, bytes } of FIELDS) {
@@ -116,16 +117,26 @@ function changed(outcome: string, name: string): string | undefined {
 /** Are two outcomes the same, but for what may differ? */
 export function sameOutcome(got: string, expected: string, before: Uint8Array, may: Difference): boolean {
   if (got === expected) return true;
-  if (!may.flags && !may.ulps && !may.fields && !may.anyByte) return false;
+  if (!may.flags && !may.ulps && !may.fields && !may.anyByte && !may.belowStack) return false;
   const start = new DataView(before.buffer).getUint32(RECORD.RFLAGS, true);
+  const startStatus = new DataView(before.buffer).getUint16(RECORD.FX + FX.FSW, true);
   const masked = (outcome: string) => {
     const flags = changed(outcome, "fl");
     const rest = outcome.split(" ").filter((part) => {
       const name = part.split("=")[0]!;
-      return name !== "fl" && name !== "-" && !may.fields?.includes(name) && !(may.ulps && /^st\d/.test(name));
+      if (may.belowStack && outcome.startsWith("#") && /^s[0-9a-f]+:/.test(part)) return false;
+      return (
+        name !== "fl" &&
+        !(may.status && name === "fsw") &&
+        name !== "-" &&
+        !may.fields?.includes(name) &&
+        !(may.ulps && /^st\d/.test(name))
+      );
     });
+    const word = changed(outcome, "fsw");
+    const status = !may.status ? 0 : word ? Number.parseInt(word, 16) : startStatus;
     if (may.anyByte) rest[0] = rest[0]?.replace(/^(#14.*)@.*/, "$1") ?? "";
-    return `${rest.join(" ")} ${(flags ? Number.parseInt(flags, 16) : start) & ~(may.flags ?? 0)}`;
+    return `${rest.join(" ")} ${(flags ? Number.parseInt(flags, 16) : start) & ~(may.flags ?? 0)} ${status & ~(may.status ?? 0)}`;
   };
   if (masked(got) !== masked(expected)) return false;
   if (!may.ulps) return true;
