@@ -72,6 +72,15 @@ describe("a hostile guest", () => {
     expect(cpu.instructions).toBe(1);
   });
 
+  it("shows its handler the flags from before a segment load that faults", () => {
+    // xor eax, eax; mov eax, 80h; mov gs, ax; add eax, 1: the last would replace the flags.
+    const cpu = guest("flat32", [0x31, 0xc0, 0xb8, 0x80, 0, 0, 0, 0x8e, 0xe8, 0x05, 1, 0, 0, 0, HLT]);
+    cpu.setEflags(0x8d3);
+    expect(cpu.run(100)).toBe("halted");
+    // ZF and PF, in the handler's frame; SF, AF, CF and OF gone.
+    expect(cpu.ram[STACK - 4]! & 0xd5).toBe(0x44);
+  });
+
   it("finds no instruction across the end of its segment", () => {
     const last = CODE + 0xfff;
     const cpu = guest("flat32", []);

@@ -163,13 +163,15 @@ export class CpuFuzzer {
         if (faults > MAX_FAULTS) break;
       }
       // The run may have delivered exceptions after its last instruction.
-      const first = subject.observe();
+      // The one nearest to the end of the run, to say what differs.
+      let best = subject.observe();
       let found = differs();
       for (let i = 0; found && i < MAX_FAULTS && cpu.instructions - before === retired; i++) {
         subject.step();
         found = differs();
+        if (i === 0 && found === "state") best = subject.observe();
       }
-      return found && `${how.oracle} (after ${retired}): ${found === "state" ? difference(end, first) : found}`;
+      return found && `${how.oracle} (after ${retired}): ${found === "state" ? difference(end, best) : found}`;
     });
   }
 }

@@ -52,7 +52,9 @@ export function effectOf(row: Row, addressing: Variant["addressing"], immediate:
     return row.operands[1]!.kind === "one" || (immediate & 31) !== 0 ? "replaces" : "shows";
   }
   const general = row.operands.every((o) => o.kind === "reg" || o.kind === "rm" || o.kind === "imm");
-  return NEUTRAL.has(row.mnemonic) && general ? "neutral" : "shows";
+  // A MOV to a segment register names it in its opcode alone.
+  const segment = row.mnemonic === "MOV" && row.operands.length < 2;
+  return NEUTRAL.has(row.mnemonic) && general && !segment ? "neutral" : "shows";
 }
 
 /** Has this variant a handler that leaves the flags alone? */
