@@ -119,7 +119,8 @@ const rmOperand = (row: Row): OperandSpec | undefined =>
 function formsOf(row: Row): ("register" | "memory")[] {
   if (!row.modrm || row.fixed !== undefined) return ["register"];
   if (row.operands.some((o) => o.kind === "creg" || o.kind === "dreg")) return ["register"];
-  const rm = rmOperand(row);
+  // One that the meaning is not given counts here as well (PREFETCH).
+  const rm = rmOperand(row) ?? row.syntax.find((o) => MEMORY_KINDS.has(o.kind));
   if (!rm) return ["register", "memory"];
   if (MEMORY_KINDS.has(rm.kind)) return ["memory"];
   return EITHER_KINDS.has(rm.kind) ? ["register", "memory"] : ["register"];
@@ -316,16 +317,13 @@ function makeCase(
       alignment: Math.max(alignment, natural),
     };
   }
+  const vvvv = row.operands.find((o) => o.kind === "vvvv");
   const choice: Choice = {
     mode,
     size,
     reg: register(random, reg, mode),
     rm: memory ? memory.address : register(random, rm, mode),
-    vvvv: register(
-      random,
-      row.operands.find((o) => o.kind === "vvvv"),
-      mode,
-    ),
+    vvvv: vvvv ? register(random, vvvv, mode) : 0,
     opcodeReg: row.plusI ? random.below(8) : register(random, reg, mode),
     immediates: row.operands
       .filter(isImmediate)
@@ -370,6 +368,8 @@ export interface RowCases {
   readonly row: Row;
   readonly key: string;
   readonly cases: readonly Case[];
+  /** Modes, sizes and forms that got no case. */
+  readonly missing: readonly string[];
 }
 
 export function allCases(): RowCases[] {
@@ -377,6 +377,7 @@ export function allCases(): RowCases[] {
   return ROWS.map((row) => {
     const key = keyOf(row);
     const cases: Case[] = [];
+    const missing: string[] = [];
     const seen = new Set<string>();
     const vector = row.attributes.has("sse") || row.attributes.has("mmx");
     const modes = ([64, 32, 16] as const).filter(
@@ -387,11 +388,13 @@ export function allCases(): RowCases[] {
       if (mode !== 64 && row.rexW) continue;
       for (const size of sizesOf(row, mode)) {
         for (const form of formsOf(row)) {
+          let found = false;
           // The last one has a LOCK that it may not have.
           const lockable = row.attributes.has("lock") && form === "memory";
           for (let n = 0; n < effort(row, mode).encodings + (lockable ? 0 : 1); n++) {
             const made = makeCase(row, key, mode, size, form, n);
             if (!made || !isMeant(decoder, made)) continue;
+            found ||= n < effort(row, mode).encodings;
             const name = `${mode} ${Buffer.from(made.code).toString("hex")}`;
             // One encoding again has other values only.
             if (seen.has(name)) continue;
@@ -399,9 +402,10 @@ export function allCases(): RowCases[] {
             cases.push(made);
             if (n === 0 && mode === 64) cases.push(...withBranches(made));
           }
+          if (!found) missing.push(`${mode}-bit ${size ?? ""} ${form}`);
         }
       }
     }
-    return { row, key, cases };
+    return { row, key, cases, missing };
   });
 }

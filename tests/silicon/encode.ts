@@ -90,7 +90,8 @@ export function encode(row: Row, choice: Choice, at: number): Uint8Array {
   const { mode, size } = choice;
   const legacy = [...choice.prefixes];
   const addressBits = addressBitsOf(mode, legacy);
-  if (size === (mode === 16 ? 32 : 16) && row.prefix !== "66" && !row.vex) legacy.push(OPERAND_SIZE);
+  if (size === (mode === 16 ? 32 : 16) && row.prefix !== "66" && row.prefix !== "NP" && !row.vex)
+    legacy.push(OPERAND_SIZE);
   if (!row.vex && row.prefix && !row.prefix.startsWith("N")) legacy.push(Number.parseInt(row.prefix, 16));
   const defaultIs64 = row.attributes.has("d64") || row.attributes.has("f64");
   const w = row.rexW ?? (size === 64 && mode === 64 && !defaultIs64);

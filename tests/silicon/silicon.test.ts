@@ -70,3 +70,8 @@ it("names every row once, and gives reasons only for rows that exist", () => {
   const names = new Set([...keys, ...[...byRow.keys()].map((row) => row.mnemonic)]);
   for (const name of [...Object.keys(NOT_RUN), ...Object.keys(DIFFERENCES)]) expect(names).toContain(name);
 });
+
+it("has a case for every mode, operand size and form", () => {
+  const missing = [...byRow.values()].filter((r) => r.missing.length > 0);
+  expect(missing.map((r) => `${r.key}: ${r.missing.join(", ")}`)).toEqual([]);
+});
