@@ -10,6 +10,7 @@ import { Pc } from "../../src/vmm/pc.ts";
 import type { CaseOptions, Verdict } from "./case.ts";
 import { brokenRule } from "./invariants.ts";
 import { RAM_SIZE } from "./layout.ts";
+import { program } from "./programs.ts";
 import { Random } from "./random.ts";
 import { chooseSetting, type Mode, writeState, writeTables } from "./setting.ts";
 import { randomString } from "./strings.ts";
@@ -19,6 +20,8 @@ const MODES: readonly Mode[] = ["real16", "flat32", "flat32", "odd32", "long64",
 const KINDS = ["devices", "devices", "devices", "system", "mixed"] as const;
 /** What a look at the clock takes: the least a timer's firing costs the host. */
 const LOOK_NS = 300;
+/** The host was closed for a night. */
+const SLEEP = 4e13;
 /** More firings at one time than this, and the host would do nothing else. */
 const MAX_FIRINGS = 20_000;
 /** A device has a few timers; they must not pile up. */
@@ -177,7 +180,7 @@ export class DeviceFuzzer {
   /** What comes from the host between two slices; and traffic that needs no instruction. */
   #outside(random: Random): void {
     const { vcpuPorts: ports, serial, pm } = this.#pc;
-    this.#now += random.pick([0, 1000, 500_000, 500_000, 20_000_000, 1e9]);
+    this.#now += random.pick([0, 1000, 500_000, 500_000, 20_000_000, 1e9, SLEEP]);
     if (random.once(8)) this.#pc.raiseNmi();
     if (random.once(16)) pm.pressPowerButton();
     if (random.once(4)) {
@@ -185,6 +188,7 @@ export class DeviceFuzzer {
       random.fill(bytes);
       serial[random.below(serial.length)]!.receive(bytes);
     }
+    for (let i = random.below(3); i > 0; i--) program(random, ports);
     const sizes = [1, 2, 4] as const;
     for (let i = random.below(8); i > 0; i--) {
       const size = random.pick(sizes);
