@@ -7,6 +7,7 @@ import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
+import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
 import {
   CODE_PAGE_INDEX,
   CODE_TLB_BASE,
@@ -25,21 +26,12 @@ import { Registers } from "./registers.ts";
 import { STEP, WATCH } from "./runtime/debug.ts";
 import { EXIT } from "./runtime/exits.ts";
 import type { Imports } from "./runtime/imports.ts";
-import { ACCESS } from "./runtime/paging.ts";
 import { TRAP } from "./runtime/traps.ts";
 import { type CpuSnapshot, readFields, writeFields } from "./snapshot.ts";
 import { software } from "./software.ts";
-import { GPR_NAMES, SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
-import {
-  DF,
-  GuestFault,
-  PF,
-  type Privilege,
-  type SegmentCache,
-  type SystemMemory,
-  UD,
-  type Width,
-} from "./system/access.ts";
+import { type CpuEntry, setEntryState, setResetState } from "./start.ts";
+import { SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
+import { DF, GuestFault, PF, type SegmentCache, type SystemMemory, UD } from "./system/access.ts";
 import type { CpuContext } from "./system/context.ts";
 import { codeHits, endGuard, ioHits, noteDebug, watchOf } from "./system/debug.ts";
 import { deliver } from "./system/interrupts.ts";
@@ -47,12 +39,10 @@ import { CR0_PE, IF, RF, TF, VM } from "./system/mode.ts";
 import { OPERATIONS } from "./system/operations.ts";
 import { TaskFault } from "./system/tasks.ts";
 
-interface Exports extends CodeCacheExports {
+interface Exports extends CodeCacheExports, LinearMemoryExports {
   run(budget: number): number;
   run_step(at: number): number;
-  translate(linear: bigint, access: number): number;
   ram_host(physical: bigint): number;
-  code_write(host: number, length: number): void;
   flush_tlb(): void;
   flush_tlb_non_global(): void;
   get_eflags(): number;
@@ -71,21 +61,9 @@ export interface CpuOptions {
   readonly id: number;
 }
 
-/** The state a boot protocol hands the CPU over in; what is not named is as after reset. */
-export interface CpuEntry {
-  readonly mode: "real16" | "flat32" | "long64";
-  readonly rip: number;
-  readonly rsp?: number;
-  readonly registers: { readonly [name: string]: number };
-  readonly gdt: { readonly base: number; readonly limit: number };
-  readonly selectors: { readonly [name: string]: number };
-  readonly pageTables?: number;
-}
-
 export type RunOutcome = "running" | "halted" | "shutdown";
 
 const PAGE = 65536;
-const LOW_RAM_END = 0xc000_0000;
 
 /** Pages of 64 KiB a machine's memory needs. Throws RangeError where guest RAM does not fit beside the engine's part. */
 export function memoryPages(ramSize: number): number {
@@ -157,7 +135,7 @@ export class Cpu implements CpuContext {
     this.#x = instance.exports as unknown as Exports;
     const decoder = new Decoder(ROWS, this.features);
     this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.handlers.slots, this.r, this.#x);
-    this.memory = { read: this.#read, write: this.#write, probeWrite: this.#probeWrite };
+    this.memory = new LinearMemory(memory.buffer, this.r, this.#x);
     this.reset();
   }
 
@@ -196,33 +174,12 @@ export class Cpu implements CpuContext {
 
   /** State after RESET# (SDM vol. 3A, table 9-1). RAM stays as it is. */
   reset(): void {
-    const { r } = this;
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();
     this.tscOffset = 0n;
-    r.setNumber("ramLow", Math.min(this.#ramSize, LOW_RAM_END));
-    r.setNumber("ramHigh", Math.max(0, this.#ramSize - LOW_RAM_END));
-    r.set("faultVector", -1);
-    r.set("flagResult", 1);
-    r.set("eflags", 2);
-    r.setPair("rdx", 0x1_06a3, 0);
-    r.setPair("cr0", 0x6000_0010, 0);
-    r.setPair("dr6", 0xffff_0ff0, 0);
-    r.setPair("dr7", 0x400, 0);
-    r.setPair("xcr0", 1, 0);
-    r.set("fcw", 0x40);
-    r.set("fempty", 0);
-    r.set("mxcsr", 0x1f80);
-    SEGMENT_NAMES.forEach((_, i) => {
-      const attributes = i === 6 ? 0x82 : i === 7 ? 0x8b : 0x93;
-      this.setSegment(i, { selector: 0, attributes, limit: 0xffff, base: 0n });
-    });
-    this.setSegment(1, { selector: 0xf000, attributes: 0x9b, limit: 0xffff, base: 0xffff_0000n });
-    r.setPair("rip", 0xfff0, 0);
-    r.set("gdtr.limit", 0xffff);
-    r.set("idtr.limit", 0xffff);
+    setResetState(this, this.#ramSize);
     this.code.flush();
     this.#x.flush_tlb();
     this.updateMode();
@@ -230,32 +187,7 @@ export class Cpu implements CpuContext {
 
   /** Puts a reset CPU into the state a boot protocol asks for. */
   start(entry: CpuEntry): void {
-    const { r } = this;
-    for (const [name, value] of Object.entries(entry.registers)) {
-      if (GPR_NAMES.includes(name)) r.setNumber(name, value);
-    }
-    r.setPair("rdx", 0, 0);
-    r.setNumber("rip", entry.rip);
-    if (entry.rsp !== undefined) r.setNumber("rsp", entry.rsp);
-    const long = entry.mode === "long64";
-    if (entry.mode !== "real16") {
-      r.setNumber("gdtr.base", entry.gdt.base);
-      r.set("gdtr.limit", entry.gdt.limit);
-      r.set("idtr.limit", 0);
-      r.setPair("cr0", long ? 0x8000_0011 : 0x11, 0);
-      const limit = 0xffff_ffff;
-      SEGMENT_NAMES.forEach((name, i) => {
-        const selector = entry.selectors[name] ?? 0;
-        if (name === "tr") this.setSegment(i, { selector, attributes: 0x8b, limit: 0x67, base: 0n });
-        else if (name === "cs") this.setSegment(i, { selector, attributes: long ? 0xa09b : 0xc09b, limit, base: 0n });
-        else if (name !== "ldtr") this.setSegment(i, { selector, attributes: 0xc093, limit, base: 0n });
-      });
-    }
-    if (long) {
-      r.setPair("cr4", 0x20, 0);
-      r.setPair("efer", 0x500, 0);
-      r.setNumber("cr3", entry.pageTables ?? 0);
-    }
+    setEntryState(this, entry);
     this.updateMode();
   }
 
@@ -526,58 +458,6 @@ export class Cpu implements CpuContext {
     }
     return true;
   }
-
-  // ---- guest memory by linear address
-
-  #access(privilege: Privilege, write: boolean): number {
-    const who = privilege === "system" ? ACCESS.implicit : this.r.get("cpl") === 3 ? ACCESS.user : 0;
-    return who | (write ? ACCESS.write : 0);
-  }
-  /** Host address of a byte; 1 where no RAM is. */
-  #host(linear: bigint, access: number): number {
-    const host = this.#x.translate(linear, access) >>> 0;
-    if (host !== 0) return host;
-    const { r } = this;
-    const fault = new GuestFault(r.get("faultVector"), r.get("faultError") | 0);
-    r.set("faultVector", -1);
-    r.set("walkFlags", 0);
-    throw fault;
-  }
-  #wrap(linear: bigint): bigint {
-    return BigInt.asUintN((this.r.get("efer") & 0x400) !== 0 ? 64 : 32, linear);
-  }
-  readonly #read = (linear: bigint, width: Width, privilege: Privilege): bigint => {
-    const access = this.#access(privilege, false);
-    const at = this.#wrap(linear);
-    if ((Number(at & 0xfffn) & 4095) + width <= 4096) {
-      const host = this.#host(at, access);
-      if (host === 1) return BigInt.asUintN(width * 8, -1n);
-      if (width === 8) return this.#view.getBigUint64(host, true);
-      if (width === 4) return BigInt(this.#view.getUint32(host, true));
-      return BigInt(width === 2 ? this.#view.getUint16(host, true) : this.#view.getUint8(host));
-    }
-    let value = 0n;
-    for (let i = 0; i < width; i++) {
-      const host = this.#host(this.#wrap(linear + BigInt(i)), access);
-      value |= BigInt(host === 1 ? 0xff : this.#bytes[host]!) << BigInt(8 * i);
-    }
-    return value;
-  };
-  readonly #write = (linear: bigint, width: Width, value: bigint, privilege: Privilege): void => {
-    const access = this.#access(privilege, true);
-    this.#probeWrite(linear, width, privilege);
-    for (let i = 0; i < width; i++) {
-      const host = this.#host(this.#wrap(linear + BigInt(i)), access);
-      if (host === 1) continue;
-      this.#bytes[host] = Number((value >> BigInt(8 * i)) & 0xffn);
-      this.#x.code_write(host, 1);
-    }
-  };
-  readonly #probeWrite = (linear: bigint, length: number, privilege: Privilege): void => {
-    const access = this.#access(privilege, true);
-    for (let i = 0; i < length; i += 4096) this.#host(this.#wrap(linear + BigInt(i)), access);
-    this.#host(this.#wrap(linear + BigInt(length - 1)), access);
-  };
 
   // ---- what generated code calls
 
