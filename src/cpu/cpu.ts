@@ -81,6 +81,12 @@ const DB = 1;
 /** DR6.BS. */
 const SINGLE_STEP = 0x4000;
 
+/**
+ * Deliveries one event may lead to. Tasks with the T flag whose state, as it is saved, clears the busy bit of their own descriptor
+ * would go round for ever, and the host with them.
+ */
+const MAX_CHAIN = 16;
+
 /** Exceptions that combine to #DF (SDM vol. 3A, table 6-5). */
 const CONTRIBUTORY = new Set([0, 10, 11, 12, 13]);
 const WITH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
@@ -339,7 +345,7 @@ export class Cpu implements CpuContext {
     let current = vector;
     let code = WITH_ERROR_CODE.has(vector) && kind === TRAP.fault ? error : -1;
     let how = kind;
-    for (;;) {
+    for (let chain = 0; chain < MAX_CHAIN; chain++) {
       if (current === PF && how === TRAP.fault) r.setBig("cr2", r.getBig("faultAddress"));
       if (this.#x.deliver64(current, code, how) === 0) return;
       r.set("faultVector", -1);
@@ -370,6 +376,7 @@ export class Cpu implements CpuContext {
         how = TRAP.fault;
       }
     }
+    r.set("activity", ACTIVITY.shutdown);
   }
 
   // ---- SystemContext

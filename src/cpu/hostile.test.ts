@@ -61,6 +61,35 @@ describe("a hostile guest", () => {
     expect(STACK - cpu.r.getNumber("rsp")).toBe(mode === "long64" ? 40 + 99 * 48 : 100 * 12);
   });
 
+  it("whose tasks trap into each other for ever comes to an end", () => {
+    const cpu = guest("flat32", [0xf1]); // icebp
+    const view = new DataView(cpu.ram.buffer, cpu.ram.byteOffset, cpu.ram.byteLength);
+    // Two TSSs with the T flag around their own descriptors: EAX and ECX, when saved, make them available again.
+    const task = (selector: number) => {
+      const at = GDT + selector;
+      const base = at - 0x28;
+      view.setUint32(base + 0x64, 1, true);
+      view.setUint32(at, ((base << 16) | 0x67) >>> 0, true);
+      view.setUint32(at + 4, 0x8900, true);
+      view.setUint32(base + 0x24, 2, true);
+      for (const [i, chosen] of [16, 8, 16, 16, 0, 0].entries()) view.setUint32(base + 0x48 + 4 * i, chosen, true);
+    };
+    task(0x100);
+    task(0x200);
+    cpu.r.set("gdtr.limit", 0x3ff);
+    const gate = (vector: number, selector: number) => {
+      view.setUint32(IDT + 8 * vector, selector << 16, true);
+      view.setUint32(IDT + 8 * vector + 4, 0x8500, true);
+    };
+    gate(1, 0x100);
+    gate(13, 0x200);
+    // The first task, that is left at the start.
+    view.setUint32(GDT + 0x300, 0xc000_0067, true);
+    view.setUint32(GDT + 0x304, 0x8b00, true);
+    cpu.setSegment(7, { selector: 0x300, attributes: 0x8b, limit: 0x67, base: 0xc000n });
+    expect(cpu.run(100)).toBe("shutdown");
+  });
+
   it("retires nothing with a branch beyond the segment's limit", () => {
     const cpu = guest("flat32", [0x0f, 0x84, 0, 0, 0x10, 0]); // jz far away
     cpu.setEflags(0x42);
