@@ -18,6 +18,9 @@ const PAGE = 4096;
 /** Longest run of instructions decoded at once. */
 const BLOCK_LIMIT = 64;
 
+/** Instructions across two pages whose bytes are kept: a guest made of nothing else must not fill the host's heap. */
+const ACROSS_LIMIT = 16384;
+
 /** How the values of `codeKey` decode. */
 export const CODE_KEYS: readonly DecodeMode[] = [
   { codeBits: 16, protectedMode: false },
@@ -178,6 +181,7 @@ export class CodeCache {
       this.#write(real, this.#decoded, at, mode);
       this.#special(real + RECORD_SIZE, "go_on", at + this.#decoded.length);
     } else this.#special(real, outcome === "undefined" ? "undefined" : "too_long", at);
+    if (this.#across.size >= ACROSS_LIMIT) this.#across.clear();
     this.#across.set(record, joined.slice(0, outcome === "ok" ? this.#decoded.length : MAX_LENGTH));
     return real;
   }
