@@ -46,6 +46,7 @@ const shiftsByConstant = (row: Row) => SHIFTS.has(row.mnemonic) && row.operands[
 /** The effect of an instruction with register operands only; `immediate` as it is decoded. Reading memory may fault. */
 export function effectOf(row: Row, addressing: Variant["addressing"], immediate: number): FlagEffect {
   if (row.mnemonic === "LEA") return "neutral";
+  // A row with an attribute other than "lock" is no plain one: it may check, fault or end.
   if (addressing !== "none" || row.attributes.size > (row.attributes.has("lock") ? 1 : 0)) return "shows";
   if (REPLACES.has(row.mnemonic)) return "replaces";
   if (shiftsByConstant(row)) {
