@@ -21,9 +21,10 @@ import {
   type Vec,
 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
-import { CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, STATE_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE } from "../memory-map.ts";
+import { STATE_BASE } from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
+import { codeTlbOffset, dataTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
 import { operandsOf } from "./operand.ts";
 import { CODE_PAGE, RECORD, RECORD_SIZE } from "./record.ts";
@@ -297,13 +298,7 @@ export class Handler implements Context {
   hostFor(access: "slow_read" | "slow_write" | "slow_rmw", linear: I64, length: number, stack = false): I32 {
     const f = this.f;
     const low = f.let(linear.wrap());
-    const shift = 12 - Math.log2(TLB_ENTRY_SIZE);
-    const entry = f.let(
-      low
-        .shrU(shift)
-        .and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE)
-        .add(this.get("dataTlb")),
-    );
+    const entry = f.let(dataTlbOffset(low).add(this.get("dataTlb")));
     const last = length > 1 ? linear.add(length - 1) : linear;
     const tag = f.loadExpr("i64.load", entry, access === "slow_read" ? 0 : 8);
     return f.choose(
@@ -398,12 +393,7 @@ export class Handler implements Context {
   /** The frequent way of `enter` without a call: the page is in the code TLB, the byte has a record, nothing waits. */
   #jumpKnown(target: I64): void {
     const { f } = this;
-    const shift = 12 - Math.log2(CODE_TLB_ENTRY_SIZE);
-    const slot = target
-      .wrap()
-      .shrU(shift)
-      .and((CODE_TLB_ENTRIES - 1) * CODE_TLB_ENTRY_SIZE);
-    const entry = f.let(slot.add(this.get("codeTlb")));
+    const entry = f.let(codeTlbOffset(target.wrap()).add(this.get("codeTlb")));
     const page = f.let(target.and(-4096));
     const ready = this.#budget().gtS(1).and(this.get("attention").eqz());
     f.if(f.loadExpr("i64.load", entry, 0).eq(page).and(ready), () => {

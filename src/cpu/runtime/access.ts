@@ -7,12 +7,10 @@ import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
 import {
   CODE_PAGE_INDEX,
   CODE_TLB_BASE,
-  CODE_TLB_ENTRIES,
   CODE_TLB_ENTRY_SIZE,
   CODE_TLB_SET_SIZE,
   RAM_BASE,
   TLB_BASE,
-  TLB_ENTRIES,
   TLB_ENTRY_SIZE,
   TLB_NONE,
   TLB_SET_SIZE,
@@ -21,6 +19,7 @@ import {
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ACCESS } from "./paging.ts";
+import { codeTlbOffset, dataTlbOffset } from "./tlb.ts";
 
 /** Table slot of the handler that looks its record up again; see control.ts. */
 export const REFETCH_SLOT = 1;
@@ -235,13 +234,7 @@ const hostLookup = (name: string, tag: number) =>
     // A repeated instruction that runs by itself does one pass.
     f.if(env.get("stepping"), () => f.return(i32(0)));
     const low = f.let(linear.wrap());
-    const shift = 12 - Math.log2(TLB_ENTRY_SIZE);
-    const entry = f.let(
-      low
-        .shrU(shift)
-        .and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE)
-        .add(env.get("dataTlb")),
-    );
+    const entry = f.let(dataTlbOffset(low).add(env.get("dataTlb")));
     f.if(linear.and(-4096).ne(f.loadExpr("i64.load", entry, tag)), () => f.return(i32(0)));
     f.return(low.add(f.loadExpr("i32.load", entry, 16)));
   });
@@ -359,12 +352,12 @@ const invalidate = runtime("invlpg", "i64", "", (f, env) => {
     .and(linear.leU(env.get("largeLast", "i64").or(0x3fff_ffff)));
   f.if(inLarge, () => f.returnCall(env.fn("flush_tlb")));
   const low = f.let(linear.wrap());
-  const data = f.let(low.shrU(12 - Math.log2(TLB_ENTRY_SIZE)).and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE));
+  const data = f.let(dataTlbOffset(low));
   for (let set = 0; set < TLB_SETS; set++) {
     f.store("i64.store", data, i64(1), TLB_BASE + set * TLB_SET_SIZE);
     f.store("i64.store", data, i64(1), TLB_BASE + set * TLB_SET_SIZE + 8);
   }
-  const code = f.let(low.shrU(8).and((CODE_TLB_ENTRIES - 1) * CODE_TLB_ENTRY_SIZE));
+  const code = f.let(codeTlbOffset(low));
   for (let set = 0; set < 2; set++) f.store("i64.store", code, i64(1), CODE_TLB_BASE + set * CODE_TLB_SET_SIZE);
 });
 

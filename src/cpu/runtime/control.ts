@@ -1,12 +1,13 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
 import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64 } from "../../wasm/index.ts";
 import { CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
-import { ARENA_BASE, CODE_PAGE_INDEX, CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, RAM_BASE } from "../memory-map.ts";
+import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { EXIT } from "./exits.ts";
 import { ACCESS, NOT_CANONICAL } from "./paging.ts";
+import { codeTlbOffset } from "./tlb.ts";
 
 const SS = 2;
 
@@ -116,14 +117,7 @@ const lookup = runtime("lookup", "i64", "i32", (f, env) => {
 });
 
 function codeTlbEntry(f: FunctionBuilder, env: RuntimeEnv, linear: I64): I32 {
-  const shift = 12 - Math.log2(CODE_TLB_ENTRY_SIZE);
-  return f.let(
-    linear
-      .wrap()
-      .shrU(shift)
-      .and((CODE_TLB_ENTRIES - 1) * CODE_TLB_ENTRY_SIZE)
-      .add(env.get("codeTlb")),
-  );
+  return f.let(codeTlbOffset(linear.wrap()).add(env.get("codeTlb")));
 }
 
 /** Host address of the page after the one whose records run, for fetching; 0 with an exception pending, 1 where there is no RAM. */

@@ -5,18 +5,11 @@
  */
 import { type FunctionBuilder, type I32, type I64, i32, i64 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
-import {
-  CODE_TLB_BASE,
-  CODE_TLB_SET_SIZE,
-  TLB_BASE,
-  TLB_ENTRIES,
-  TLB_ENTRY_SIZE,
-  TLB_NONE,
-  TLB_SET_SIZE,
-} from "../memory-map.ts";
+import { CODE_TLB_BASE, CODE_TLB_SET_SIZE, TLB_BASE, TLB_NONE, TLB_SET_SIZE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ACCESS } from "./paging.ts";
+import { dataTlbOffset } from "./tlb.ts";
 
 /** EFLAGS bits. */
 const TF = 0x100;
@@ -89,7 +82,7 @@ const systemHost = runtime("system_host", "i64 i32", "i32", (f, env) => {
   const write = f.let(f.param(1, "i32").get());
   const low = f.let(linear.wrap());
   f.if(low.and(4095).gtU(4088), () => f.return(i32(0)));
-  const entry = f.let(low.shrU(12 - Math.log2(TLB_ENTRY_SIZE)).and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE));
+  const entry = f.let(dataTlbOffset(low));
   const tag = f.load("i64.load", entry.add(write.shl(3)), TLB_BASE);
   f.if(linear.and(-4096).eq(tag), () => f.return(low.add(f.loadExpr("i32.load", entry, TLB_BASE + 16))));
   const host = f.callFor("i32", env.fn("translate"), linear, write.or(ACCESS.implicit));

@@ -1,0 +1,14 @@
+/** Where the TLBs keep a page: both are direct-mapped on the page number (memory-map.ts). */
+import type { I32 } from "../../wasm/index.ts";
+import { CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, TLB_ENTRIES, TLB_ENTRY_SIZE } from "../memory-map.ts";
+
+const PAGE_SHIFT = 12;
+
+const offsetOf =
+  (entries: number, size: number) =>
+  (low: I32): I32 =>
+    low.shrU(PAGE_SHIFT - Math.log2(size)).and((entries - 1) * size);
+
+/** Offset of an entry in its set, from the low half of a linear address. */
+export const dataTlbOffset = offsetOf(TLB_ENTRIES, TLB_ENTRY_SIZE);
+export const codeTlbOffset = offsetOf(CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE);
