@@ -1,4 +1,5 @@
 /** The states a vCPU begins in: after RESET#, and as a boot protocol hands it to a kernel. */
+import { LOW_RAM_END } from "../base/index.ts";
 import { GPR_NAMES, SEGMENT_NAMES } from "./state.ts";
 import { CS, LDTR, type SystemContext, TR } from "./system/access.ts";
 
@@ -12,8 +13,6 @@ export interface CpuEntry {
   readonly selectors: { readonly [name: string]: number };
   readonly pageTables?: number;
 }
-
-const LOW_RAM_END = 0xc000_0000;
 
 /** Family, model and stepping, as CPUID gives them. */
 const SIGNATURE = 0x1_06a3;

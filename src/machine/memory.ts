@@ -1,11 +1,4 @@
-import { type Bytes, bytes, GiB } from "../base/index.ts";
-
-/**
- * Where RAM ends below 4 GiB. From here to 4 GiB lie PCI memory, the I/O APIC, HPET and local APIC;
- * RAM beyond this size continues at 4 GiB, as on every PC.
- */
-export const LOW_RAM_END = 3 * GiB;
-export const HIGH_RAM_START = 4 * GiB;
+import { type Bytes, bytes, HIGH_RAM_START, LOW_RAM_END } from "../base/index.ts";
 
 /** Guest RAM as the host sees it: one run of bytes, in two places of the guest physical map. */
 export class GuestRam {

@@ -2,7 +2,7 @@
  * Where the machine's devices are: the addresses and interrupts that ACPI tells the guest and that the
  * machine attaches the devices at. They are where every PC has them.
  */
-import { LOW_RAM_END } from "./memory.ts";
+import { LOW_RAM_END } from "../base/index.ts";
 
 export interface PortDevice {
   readonly port: number;

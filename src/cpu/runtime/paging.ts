@@ -2,11 +2,13 @@
  * Address translation (SDM vol. 3A, chapter 4): 32-bit, PAE, 4-level and 5-level paging, accessed and dirty bits,
  * and the filling of the data TLB. Not modelled: protection keys.
  */
+import { HIGH_RAM_START, LOW_RAM_END } from "../../base/index.ts";
 import type { ExprOf, FunctionBuilder, I32, I64 } from "../../wasm/index.ts";
 import { i32, i64 } from "../../wasm/index.ts";
-import { NO_TAG, RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_GLOBAL, TLB_NONE } from "../memory-map.ts";
+import { NO_TAG, RAM_BASE, TLB_BASE, TLB_GLOBAL, TLB_NONE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
+import { dataTlbOffset } from "./tlb.ts";
 
 /** What an access wants; the bits the page-fault error code shares keep their meaning, not their place. */
 export const ACCESS = { write: 1, user: 2, fetch: 4, /** By the CPU itself, whatever the CPL. */ implicit: 8 } as const;
@@ -30,8 +32,6 @@ const CR4_SMAP = 0x20_0000;
 const EFER_LMA = 0x400;
 const EFER_NXE = 0x800;
 const EFLAGS_AC = 0x4_0000;
-const LOW_RAM_END = 0xc000_0000;
-const HIGH_RAM_START = 0x1_0000_0000;
 
 const PTE_P = 1;
 const PTE_W = 2;
@@ -343,16 +343,13 @@ const translate = runtime("translate", "i64 i32", "i32", (f, env) => {
   });
   const low = f.let(linear.wrap());
   const entry = f.let(
-    low
-      .shrU(12 - Math.log2(TLB_ENTRY_SIZE))
-      .and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE)
-      .add(
-        f.choose(
-          implicit,
-          () => i32(TLB_BASE),
-          () => env.get("dataTlb"),
-        ),
+    dataTlbOffset(low).add(
+      f.choose(
+        implicit,
+        () => i32(TLB_BASE),
+        () => env.get("dataTlb"),
       ),
+    ),
   );
   const page = f.let(linear.and(-4096));
   const flags = env.get("walkFlags");

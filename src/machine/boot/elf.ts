@@ -1,5 +1,4 @@
-import { blob, type Struct, struct, u8, u16, u32, u64, u64big, VivError } from "../../base/index.ts";
-import { LOW_RAM_END } from "../memory.ts";
+import { blob, LOW_RAM_END, type Struct, struct, u8, u16, u32, u64, u64big, VivError } from "../../base/index.ts";
 import type { Layout } from "./layout.ts";
 import { hex, mib } from "./layout.ts";
 import { viewOf } from "./wire.ts";

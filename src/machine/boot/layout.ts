@@ -1,5 +1,5 @@
-import { GiB, type Gpa, gpa, MiB, VivError } from "../../base/index.ts";
-import { type GuestRam, LOW_RAM_END } from "../memory.ts";
+import { GiB, type Gpa, gpa, LOW_RAM_END, MiB, VivError } from "../../base/index.ts";
+import type { GuestRam } from "../memory.ts";
 import { MEMORY_TYPE, type MemoryRegion } from "./memory-map.ts";
 
 /**

@@ -1,5 +1,5 @@
-import { MiB } from "../../base/index.ts";
-import { type GuestRam, HIGH_RAM_START } from "../memory.ts";
+import { HIGH_RAM_START, MiB } from "../../base/index.ts";
+import type { GuestRam } from "../memory.ts";
 
 /**
  * The memory map a kernel is told, whatever the protocol: Linux's e820 table, PVH's and Multiboot's lists

@@ -1,5 +1,4 @@
-import { struct, u32, u64 } from "../../base/index.ts";
-import { LOW_RAM_END } from "../memory.ts";
+import { LOW_RAM_END, struct, u32, u64 } from "../../base/index.ts";
 import { type Elf, findNote, loadSegments } from "./elf.ts";
 import type { EntryState } from "./entry.ts";
 import type { Layout } from "./layout.ts";
