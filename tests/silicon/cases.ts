@@ -201,7 +201,8 @@ function register(random: Random, o: OperandSpec | undefined, mode: Mode): numbe
   }
 }
 
-const EDGES = [
+/** The edges of integers up to 32 bits. */
+export const EDGES_32 = [
   0n,
   1n,
   2n,
@@ -214,8 +215,8 @@ const EDGES = [
   0x7fff_ffffn,
   0x8000_0000n,
   0xffff_ffffn,
-  -1n,
 ];
+const EDGES = [...EDGES_32, -1n];
 const ENTER_SIZES = [0n, 8n, 16n, 24n];
 const ENTER_LEVELS = [0n, 1n, 2n, 3n];
 

@@ -1,8 +1,8 @@
 /** Runs records (layout.ts) on the software CPU as the recorder runs them on the host's: in user mode, under an operating system's tables. */
 import { Cpu, memoryPages } from "../../src/cpu/index.ts";
 import { STATE_BASE } from "../../src/cpu/memory-map.ts";
-import type { CpuPorts } from "../../src/cpu/ports.ts";
 import { GPR_NAMES, offsetOf } from "../../src/cpu/state.ts";
+import { noDevices } from "../no-devices.ts";
 import {
   CODE_16,
   CODE_BYTES,
@@ -53,30 +53,6 @@ const USER_GATES = new Set([3, 4]);
 const VECTORS = 256;
 const WITH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
 
-const PORTS = {
-  portRead: () => 0,
-  portWrite: () => {},
-  mmioRead: () => 0,
-  mmioWrite: () => {},
-  tsc: () => 0,
-  wallTime: () => 0,
-  random: () => {},
-  apic: {
-    pending: () => -1,
-    acknowledge: () => -1,
-    takeNmi: () => false,
-    readMsr: () => -1,
-    readMsrHigh: () => 0,
-    writeMsr: () => false,
-    apicBaseLow: 0xfee0_0900,
-    apicBaseHigh: 0,
-    writeApicBase: () => true,
-    cr8: 0,
-    tscDeadline: 0,
-    setTscDeadline: () => {},
-  },
-} satisfies CpuPorts;
-
 const NUMBERS: Record<string, number> = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 };
 /** The segments that a run may start with. */
 const SEGMENTS: Readonly<Record<number, { readonly attributes: number; readonly start: number }>> = {
@@ -98,7 +74,7 @@ export class Processor {
   constructor() {
     const pages = memoryPages(RAM);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.#cpu = new Cpu({ memory, ramSize: RAM, model: "max", ports: PORTS, id: 0 });
+    this.#cpu = new Cpu({ memory, ramSize: RAM, model: "max", ports: noDevices(), id: 0 });
     const cpu = this.#cpu;
     const { ram, r } = cpu;
     this.#bytes = new Uint8Array(memory.buffer, STATE_BASE);

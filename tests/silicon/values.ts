@@ -1,24 +1,13 @@
 /** Values worth computing with: integers, floating-point numbers, decimals and bytes, their edges as likely as the rest. */
 import type { Row } from "../../src/isa/row.ts";
-import { FLOAT_ROWS } from "./cases.ts";
+import { EDGES_32, FLOAT_ROWS } from "./cases.ts";
 import type { Random } from "./random.ts";
 import type { State } from "./state.ts";
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 
 const SPECIAL = [
-  0n,
-  1n,
-  2n,
-  0x7fn,
-  0x80n,
-  0xffn,
-  0x7fffn,
-  0x8000n,
-  0xffffn,
-  0x7fff_ffffn,
-  0x8000_0000n,
-  0xffff_ffffn,
+  ...EDGES_32,
   0x1_0000_0000n,
   0x7fff_ffff_ffff_ffffn,
   0x8000_0000_0000_0000n,
