@@ -1,19 +1,7 @@
-/** The memory a guest and its CPU live in: one WebAssembly memory, shared between threads. */
-import { VivError } from "../../base/index.ts";
-import { memoryPages } from "../../cpu/index.ts";
-import { RAM_BASE } from "../../cpu/memory-map.ts";
-import { formatSize } from "../../vmm/index.ts";
+/** Guest memory in a Node process. */
+import * as vmm from "../../vmm/index.ts";
 
-export function createGuestMemory(ramSize: number): WebAssembly.Memory {
-  const pages = memoryPages(ramSize);
-  try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  } catch (cause) {
-    const message = `this host cannot set ${formatSize(ramSize)} of memory aside for the guest: give it less with --memory, or allow this process more address space (ulimit -v)`;
-    throw new VivError("memory.host", message, { cause });
-  }
-}
+const ADVICE = "give it less with --memory, or allow this process more address space (ulimit -v)";
 
-/** The guest's RAM in it. */
-export const guestRam = (memory: WebAssembly.Memory, ramSize: number): Uint8Array =>
-  new Uint8Array(memory.buffer, RAM_BASE, ramSize);
+export const createGuestMemory = (ramSize: number): WebAssembly.Memory => vmm.createGuestMemory(ramSize, ADVICE);
+export { guestRam } from "../../vmm/index.ts";

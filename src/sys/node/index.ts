@@ -1,4 +1,5 @@
 export { VivError } from "../../base/index.ts";
+export { type WasmFeature, wasmFeatures } from "../../cpu/index.ts";
 export type {
   Argument,
   ConsoleRequest,
@@ -18,7 +19,6 @@ export {
 } from "../../vmm/index.ts";
 export { type Accelerator, chooseAccelerator, kvmState } from "./accelerator.ts";
 export { cacheDirectory } from "./cache.ts";
-export { type WasmFeature, wasmFeatures } from "./features.ts";
 export { guestPorts } from "./guest.ts";
 export { Terminal, type WindowSize } from "./terminal.ts";
 export { Vm, type VmOptions } from "./vm.ts";

@@ -1,14 +1,8 @@
 /** The library's front door on Node: starts a machine, from files or with the default guest. */
 import { randomFillSync } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { buildDefaultGuest, type ConsoleRequest, consoleParameters, type ProgressListener } from "../../image/index.ts";
-import {
-  type BootSpec,
-  type MachineConfig,
-  type ResolvedConfig,
-  resolveConfig,
-  VirtualMachine,
-} from "../../vmm/index.ts";
+import { buildDefaultGuest, type ConsoleRequest, type ProgressListener } from "../../image/index.ts";
+import { bootDefaultGuest, bootOwnKernel, type MachineConfig, resolveConfig, VirtualMachine } from "../../vmm/index.ts";
 import { readUserFile } from "./files.ts";
 import { guestPorts } from "./guest.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
@@ -39,8 +33,12 @@ export class Vm extends VirtualMachine {
     const config = resolveConfig(given);
     const boot =
       config.kernel === undefined
-        ? await defaultGuest(config, console, onProgress)
-        : await ownKernel(config, config.kernel);
+        ? bootDefaultGuest(
+            await buildDefaultGuest(guestPorts(), onProgress && { progress: onProgress }),
+            config,
+            console,
+          )
+        : await bootOwnKernel(config, config.kernel, readUserFile);
     const memory = createGuestMemory(config.memory);
     const thread = await startMachineThread({ memory, ramSize: config.memory, cpu: config.cpu, boot });
     return new Vm({
@@ -51,32 +49,4 @@ export class Vm extends VirtualMachine {
       delay: (milliseconds) => delay(milliseconds, undefined, { ref: false }),
     });
   }
-}
-
-/** Bytes that the machine's thread may keep: the caller's own are copied. */
-const content = (file: string | Uint8Array, what: string): Promise<Uint8Array> | Uint8Array =>
-  typeof file === "string" ? readUserFile(file, what) : Uint8Array.from(file);
-
-async function ownKernel(config: ResolvedConfig, kernel: string | Uint8Array): Promise<BootSpec> {
-  return {
-    kernel: await content(kernel, "kernel"),
-    initrd: config.initrd === undefined ? undefined : await content(config.initrd, "initrd"),
-    commandLine: config.append ?? "",
-    onReset: config.onReset,
-  };
-}
-
-async function defaultGuest(
-  config: ResolvedConfig,
-  console: ConsoleRequest | undefined,
-  progress: ProgressListener | undefined,
-): Promise<BootSpec> {
-  const guest = await buildDefaultGuest(guestPorts(), progress === undefined ? {} : { progress });
-  const words = [guest.kernelCommandLine, console && consoleParameters(console), config.append];
-  return {
-    kernel: guest.kernel,
-    initrd: guest.initrd,
-    commandLine: words.filter((word) => word !== undefined && word !== "").join(" "),
-    onReset: config.onReset,
-  };
 }

@@ -1,5 +1,5 @@
 /** What the CPU needs of this host's WebAssembly, each told by a module that holds nothing else. */
-import { type FunctionBuilder, ModuleBuilder, v128 } from "../../wasm/index.ts";
+import { type FunctionBuilder, ModuleBuilder, v128 } from "../wasm/index.ts";
 
 export interface WasmFeature {
   readonly name: string;

@@ -1,12 +1,12 @@
 /** What the host's thread and the machine's tell each other in messages: once at the start, and once at the end. */
-import type { CpuModel } from "../../cpu/index.ts";
-import type { BootSpec, MachineEnd } from "../../vmm/index.ts";
+import type { CpuModel } from "../cpu/index.ts";
+import type { BootSpec, MachineEnd } from "./machine.ts";
 
 export interface MachineStart {
   /** A HostLink's buffer. */
   readonly link: SharedArrayBuffer;
   /** The shared WebAssembly.Memory that holds guest RAM. */
-  readonly memory: object;
+  readonly memory: WebAssembly.Memory;
   readonly ramSize: number;
   readonly cpu: CpuModel;
   readonly boot: BootSpec;
