@@ -180,7 +180,12 @@ export class Cpu implements CpuContext {
 
   /** State after RESET# (SDM vol. 3A, table 9-1). RAM stays as it is. */
   reset(): void {
+    // What generated code has compared these numbers with must not come round again.
+    const codeMap = this.r.get("codeMap");
+    const codeEpoch = this.r.get("codeEpoch");
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
+    this.r.set("codeMap", codeMap);
+    this.r.set("codeEpoch", codeEpoch);
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();
@@ -455,6 +460,7 @@ export class Cpu implements CpuContext {
       this.#words[(CODE_TLB_BASE + set + entry) >> 2] = NO_TAG;
       this.#words[(CODE_TLB_BASE + set + entry + 4) >> 2] = 0;
     }
+    this.r.set("codeMap", this.r.get("codeMap") + 2);
   }
   writePhysical(gpa: bigint, bytes: Uint8Array): boolean {
     for (let i = 0; i < bytes.length; i++) {

@@ -106,6 +106,12 @@ field("zero", "i64", "always zero: what an absent base, index or segment reads",
 field("ripPage", "i64", "linear address of the page whose records run", "engine");
 field("dataTlb", "i32", "address of the data TLB in use (by privilege)", "engine");
 field("codeTlb", "i32", "address of the code TLB in use", "engine");
+// While `codeMap` reads the same as it did at an earlier moment, every page that was in the code TLB in use at that moment, or has
+// been entered in it since, still translates, for fetches at the present privilege and in the present mode, to the code page it had
+// there, whether or not the entry itself has been replaced by another page's meanwhile. The number differs between privileges
+// and changes with whatever drops an entry: INVLPG, INVPCID, loads of control registers, changes of mode, of the code segment's limit
+// and of breakpoints. It says nothing of what is in the pages (stores, `codeEpoch`), nor of pages that are kept out of the code TLB.
+field("codeMap", "i32", "changes when a translation of code that was in use may have become invalid", "engine");
 field("stepping", "i32", "1: one instruction runs by itself", "engine");
 field("stepTrap", "i32", "DR6.BS where the instruction that runs by itself ends in a single-step trap", "engine");
 field("codeLimit", "i32", "CS limit the code TLB was filled under, outside 64-bit mode", "engine");

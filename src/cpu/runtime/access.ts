@@ -315,7 +315,11 @@ const resetLarge = (env: RuntimeEnv) => {
   env.set("largeLast", i64(0));
 };
 
-const flushCode = runtime("flush_code_tlb", "", "", (f) => {
+/** Another number for the mapping of code; its lowest bit is the privilege's (update_privilege). */
+const renewCodeMap = (env: RuntimeEnv) => env.set("codeMap", env.get("codeMap").add(2));
+
+const flushCode = runtime("flush_code_tlb", "", "", (f, env) => {
+  renewCodeMap(env);
   f.fill(i32(CODE_TLB_BASE), i32(1), i32(2 * CODE_TLB_SET_SIZE));
 });
 
@@ -337,11 +341,11 @@ const flushNonGlobal = runtime("flush_tlb_non_global", "", "", (f, env) => {
       f.brIf(again, entry.get().ltU(base + size));
     });
   };
+  renewCodeMap(env);
   f.fill(i32(TLB_BASE + TLB_SET_SIZE), i32(1), i32(2 * TLB_SET_SIZE));
   f.fill(i32(CODE_TLB_BASE + CODE_TLB_SET_SIZE), i32(1), i32(CODE_TLB_SET_SIZE));
   sweep(TLB_BASE, TLB_SET_SIZE, TLB_ENTRY_SIZE, 20, [0, 8]);
   sweep(CODE_TLB_BASE, CODE_TLB_SET_SIZE, CODE_TLB_ENTRY_SIZE, 12, [0]);
-  void env;
 });
 
 /** INVLPG: one page; everything, when the address was translated by a large page (its pieces are many entries). */
@@ -351,6 +355,7 @@ const invalidate = runtime("invlpg", "i64", "", (f, env) => {
     .geU(env.get("largeFirst", "i64").and(-0x4000_0000))
     .and(linear.leU(env.get("largeLast", "i64").or(0x3fff_ffff)));
   f.if(inLarge, () => f.returnCall(env.fn("flush_tlb")));
+  renewCodeMap(env);
   const low = f.let(linear.wrap());
   const data = f.let(dataTlbOffset(low));
   for (let set = 0; set < TLB_SETS; set++) {

@@ -60,11 +60,13 @@ const updatePrivilege = runtime("update_privilege", "", "", (f, env) => {
         env.set("dataTlb", i32(TLB_NONE));
       });
       env.set("codeTlb", i32(CODE_TLB_BASE + CODE_TLB_SET_SIZE));
+      env.set("codeMap", env.get("codeMap").or(1));
     },
     () => {
       const open = env.get("cr4", "i64").wrap().and(CR4_SMAP).nez().and(env.get("eflags").and(AC).nez());
       env.set("dataTlb", f.let(open.mul(2 * TLB_SET_SIZE).add(TLB_BASE)));
       env.set("codeTlb", i32(CODE_TLB_BASE));
+      env.set("codeMap", env.get("codeMap").and(~1));
     },
   );
 });
