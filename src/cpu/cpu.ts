@@ -59,6 +59,11 @@ export interface CpuOptions {
   readonly ports: CpuPorts;
   /** Number of the vCPU, and its initial APIC id. */
   readonly id: number;
+  /**
+   * Code that was entered this often is compiled; 0 compiles everything before it first runs. False or absent: nothing is
+   * compiled, the interpreter runs alone. Nothing compiles yet.
+   */
+  readonly jit?: { readonly threshold: number } | false;
 }
 
 export type RunOutcome = "running" | "halted" | "shutdown";
