@@ -3,9 +3,9 @@
  * has no record yet. Space comes from one arena; when it is full everything is dropped and decoding starts over.
  */
 import { BASE_RIP, Decoded, type DecodeMode, type Decoder, MAX_LENGTH, NO_REGISTER } from "../isa/decode.ts";
-import type { OperandSpec } from "../isa/row.ts";
+import type { OperandSpec, Row } from "../isa/row.ts";
+import type { Addressing } from "./instruction-writer.ts";
 import type { Slots } from "./interpreter/build.ts";
-import type { Addressing } from "./interpreter/handler.ts";
 import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
 import { effectOf, type FlagEffect, isBranch } from "./interpreter/pairs.ts";
 import { CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
@@ -60,6 +60,8 @@ export class CodeCache {
   /** What an instruction across two pages was decoded from, by its first record. */
   readonly #across = new Map<number, Uint8Array>();
   #top = ARENA_BASE;
+  /** How often a jump is taken until its target is worth compiling; 0: never. */
+  heat = 0;
 
   constructor(
     memory: ArrayBufferLike,
@@ -242,7 +244,7 @@ export class CodeCache {
     view.setUint16(record + RECORD.pageOffset, pageOffset, true);
     view.setInt32(record + RECORD.displacement, 0, true);
     view.setInt32(record + RECORD.immediate, d.immediateLow, true);
-    view.setInt32(record + RECORD.immediate + 4, d.immediateHigh, true);
+    view.setInt32(record + RECORD.heat, isJump(row) ? this.heat : d.immediateHigh, true);
     view.setUint8(record + RECORD.segment, ON_STACK.has(row.mnemonic) && !d.isMemory ? SS : d.segment);
     view.setUint8(record + RECORD.addressBytes, addressSize / 8);
     let registers = 0;
@@ -264,6 +266,9 @@ export class CodeCache {
     view.setUint16(record + RECORD.segmentBase, flat, true);
   }
 }
+
+/** Near transfers of control, which alone always have an operand size of 64 bits in 64-bit mode. */
+export const isJump = (row: Row): boolean => row.attributes.has("f64");
 
 function addressingOf(d: Decoded, mode64: boolean): Addressing {
   if (!d.isMemory || !d.row.operands.some(mayBeMemory)) return "none";

@@ -511,6 +511,8 @@ export class Cpu implements CpuContext {
         this.#bytes.set(bytes, this.r.address("scratch0"));
         return undefined;
       },
+      hot: () => undefined,
+      drop_regions: () => undefined,
       system: (operation) => this.#system(operation!),
     };
   }

@@ -5,6 +5,7 @@
 import type { ConditionCode } from "../../isa/context.ts";
 import { dependsOnSize, type Row } from "../../isa/row.ts";
 import { type Callable, FunctionBuilder, i32, ModuleBuilder, type Signature, type ValType } from "../../wasm/index.ts";
+import type { Addressing, Variant } from "../instruction-writer.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
@@ -14,7 +15,7 @@ import { IMPORTS } from "../runtime/imports.ts";
 import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
 import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
 import { FIELDS } from "../state.ts";
-import { type Addressing, Handler, type HandlerEnv, type Variant } from "./handler.ts";
+import { Handler, type HandlerEnv } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
 import { conditionOf, hasFlagless, isBranch, pairsWith } from "./pairs.ts";
 

@@ -8,7 +8,7 @@
  */
 import type { ConditionCode } from "../../isa/context.ts";
 import type { Row } from "../../isa/row.ts";
-import type { Variant } from "./handler.ts";
+import type { Variant } from "../instruction-writer.ts";
 
 /** Conditions worth a handler, in encoding order: after a comparison all but overflow and parity. */
 const AFTER_COMPARISON: readonly ConditionCode[] = [2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15];

@@ -26,8 +26,10 @@ export const RECORD = {
   segmentBase: 20,
   segment: 22,
   addressBytes: 23,
-  /** First immediate, i64; a branch displacement counts from the next instruction. */
+  /** First immediate, i64; a branch displacement, i32, counts from the next instruction. */
   immediate: 24,
+  /** Jumps: how often until the target is worth compiling, i32; counts down as they are taken. */
+  heat: 28,
 } as const;
 
 /** A code page: decoded code of one page of RAM in one mode. A header, then one record pointer (i32) per byte of the page. */

@@ -235,7 +235,7 @@ export function controlFunctions(type: IndirectType) {
       const r = f.let(record(f));
       const budget = budgetOf(f);
       const next = linearOf(f, env, r).add(f.load("i64.load8_u", r, RECORD.length));
-      const displacement = f.load("i64.load", r, RECORD.immediate);
+      const displacement = f.load("i64.load32_s", r, RECORD.immediate);
       let target: I64;
       if (mask === undefined) target = f.let(next.add(displacement));
       else {

@@ -21,6 +21,10 @@ const rows = {
   read_tsc: ">",
   /** 64 random bits, to scratch0. */
   read_random: ">",
+  /** The code at the linear address in scratch0 is executed often. */
+  hot: ">",
+  /** (code page): compiled code made of it is out of date. */
+  drop_regions: "i32 >",
   /** One of the operations of cpu/system by number; 0: done, 1: an exception is pending. */
   system: "i32 > i32",
 } as const;
