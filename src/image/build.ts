@@ -24,12 +24,16 @@ export interface GuestPorts {
   readonly wallTime: () => number;
 }
 
-export interface Guest {
+/** What is to be said of a guest beside its files. */
+export interface GuestIndex {
   readonly name: string;
   readonly version: string;
+  readonly kernelCommandLine: string;
+}
+
+export interface Guest extends GuestIndex {
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array;
-  readonly kernelCommandLine: string;
 }
 
 export interface BuildOptions {

@@ -1,0 +1,1 @@
+export { type PageOptions, type PageServer, servePage } from "./server.ts";
