@@ -47,6 +47,9 @@ export class Local<T extends ValType = ValType> {
   }
 }
 
+/** Temporaries lent out: their types and numbers. */
+export type Lent = [ValType, number][];
+
 /** A place that `br` may go to: the end of a block, or the start of a loop. */
 export interface Label {
   readonly depth: number;
@@ -56,18 +59,63 @@ type LoadExpr<N extends LoadName> = ExprOf<(typeof LOADS)[N][1]>;
 
 export class FunctionBuilder implements Callable {
   readonly name: string;
-  readonly index: number;
+  /** Its index in its module; where it is not called by index it may be given late (ModuleBuilder.adopt). */
+  index: number;
   readonly params: readonly ValType[];
   readonly results: readonly ValType[];
-  readonly code = new ByteWriter();
   readonly #locals: ValType[] = [];
+  #code = new ByteWriter();
   #depth = 0;
+  /** Locals that may be used again, by type; and those handed out since, where someone gives them back. */
+  readonly #free = new Map<ValType, number[]>();
+  #lent: Lent | undefined;
 
   constructor(name: string, index: number, signature: Signature) {
     this.name = name;
     this.index = index;
     this.params = signature.params;
     this.results = signature.results;
+  }
+
+  get code(): ByteWriter {
+    return this.#code;
+  }
+
+  /** How many blocks and loops are open. */
+  get depth(): number {
+    return this.#depth;
+  }
+
+  /** Writes what `body` writes in front of all that is there already. */
+  prepend(body: () => void): void {
+    const rest = this.#code;
+    this.#code = new ByteWriter(rest.length + 256);
+    body();
+    this.#code.raw(rest.view());
+  }
+
+  /**
+   * From now on temporaries (of let, variable, choose, load and calls) are noted as lent, until they are given back. They hold nothing
+   * when they are lent again, so that a variable has its first value only where it is set.
+   */
+  lend(): Lent {
+    this.#lent = [];
+    return this.#lent;
+  }
+  giveBack(lent: Lent): void {
+    for (const [type, index] of lent) {
+      const free = this.#free.get(type);
+      if (free) free.push(index);
+      else this.#free.set(type, [index]);
+    }
+  }
+
+  /** A variable that is set before it is read. */
+  temporary<T extends ValType>(type: T): Local<T> {
+    if (!this.#lent) return this.local(type);
+    const index = this.#free.get(type)?.pop() ?? this.local(type).index;
+    this.#lent.push([type, index]);
+    return new Local(this, type, index);
   }
 
   /** The i-th parameter, as a variable. */
@@ -85,14 +133,14 @@ export class FunctionBuilder implements Callable {
   /** Computes `value` here and now, once; the result can be used any number of times. */
   let<E extends Expr>(value: E): E {
     if (value.known !== undefined) return value;
-    const local = this.local(value.type);
+    const local = this.temporary(value.type);
     local.set(value);
     return local.get() as unknown as E;
   }
 
   /** A variable with a first value. */
   variable<T extends ValType>(value: Expr<T>): Local<T> {
-    const local = this.local(value.type);
+    const local = this.temporary(value.type);
     local.set(value);
     return local;
   }
@@ -115,7 +163,7 @@ export class FunctionBuilder implements Callable {
       condition,
       () => {
         const value = then();
-        result = this.local(value.type);
+        result = this.temporary(value.type);
         result.set(value);
       },
       () => result!.set(otherwise()),
@@ -151,6 +199,14 @@ export class FunctionBuilder implements Callable {
     condition.write(this.code);
     this.code.u8(0x0d);
     this.code.u32(this.#depth - to.depth);
+  }
+
+  /** Goes to the label number `selector`; every other number goes to `otherwise`. */
+  brTable(labels: readonly Label[], otherwise: Label, selector: I32): void {
+    selector.write(this.code);
+    this.code.u8(0x0e);
+    this.code.u32(labels.length);
+    for (const label of [...labels, otherwise]) this.code.u32(this.#depth - label.depth);
   }
 
   /** Runs case number `selector`; every other number runs `otherwise`. Cases do not fall through. */
@@ -195,7 +251,7 @@ export class FunctionBuilder implements Callable {
   /** A call with one result, made here and now. */
   callFor<T extends ValType>(type: T, target: Callable, ...values: Expr[]): ExprOf<T> {
     if (target.results.length !== 1 || target.results[0] !== type) throw new TypeError(`${target.name} is no ${type}`);
-    const local = this.local(type);
+    const local = this.temporary(type);
     this.#call(target, values);
     this.code.u8(0x21);
     this.code.u32(local.index);
@@ -204,7 +260,7 @@ export class FunctionBuilder implements Callable {
 
   /** A call with several results, made here and now. */
   callForAll(target: Callable, ...values: Expr[]): Expr[] {
-    const locals = target.results.map((type) => this.local(type));
+    const locals = target.results.map((type) => this.temporary(type));
     this.#call(target, values);
     for (const local of [...locals].reverse()) {
       this.code.u8(0x21);
@@ -231,7 +287,7 @@ export class FunctionBuilder implements Callable {
 
   /** A load from linear memory, made here and now. `offset` is a constant added to the address. */
   load<N extends LoadName>(name: N, address: I32, offset = 0): LoadExpr<N> {
-    const local = this.local(LOADS[name][1]);
+    const local = this.temporary(LOADS[name][1]);
     local.set(this.loadExpr(name, address, offset));
     return local.get() as unknown as LoadExpr<N>;
   }

@@ -60,6 +60,12 @@ export class ModuleBuilder {
     this.#functions.push(f);
   }
 
+  /** Adds a function that was built apart, and gives it its index. */
+  adopt(f: FunctionBuilder): void {
+    f.index = this.nextIndex;
+    this.#functions.push(f);
+  }
+
   export(name: string, f: Callable): void {
     this.#exports.push([name, f]);
   }

@@ -1,7 +1,11 @@
-/** Operands of an instruction whose record is in memory: every read first loads a field of the record. */
+/**
+ * Operands of an instruction whose record is in memory: every read first loads a field of the record. Memory operands are
+ * the same for every engine.
+ */
 import type { AnyInt, Bits, Operand } from "../../isa/context.ts";
 import type { OperandSpec, Row } from "../../isa/row.ts";
 import { type I32, type I64, i32, i64, type Vec } from "../../wasm/index.ts";
+import type { InstructionWriter } from "../instruction-writer.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import type { Handler } from "./handler.ts";
@@ -42,14 +46,14 @@ export function operandsOf(row: Row, handler: Handler, memory: boolean): Operand
   });
 }
 
-abstract class Base implements Operand {
+export abstract class Base<Writer extends InstructionWriter> implements Operand {
   readonly bits: number;
   readonly isMemory: boolean = false;
   readonly known: bigint | undefined = undefined;
-  protected readonly h: Handler;
+  protected readonly h: Writer;
   protected readonly spec: OperandSpec;
 
-  constructor(h: Handler, spec: OperandSpec) {
+  constructor(h: Writer, spec: OperandSpec) {
     this.h = h;
     this.spec = spec;
     this.bits = widthOf(spec, h.size);
@@ -81,7 +85,7 @@ abstract class Base implements Operand {
   }
 }
 
-class ConstantOperand implements Operand {
+export class ConstantOperand implements Operand {
   readonly bits = 8;
   readonly isMemory = false;
   readonly known = 1n;
@@ -98,7 +102,7 @@ class ConstantOperand implements Operand {
   }
 }
 
-class ImmediateOperand extends Base {
+class ImmediateOperand extends Base<Handler> {
   readonly #at: number;
   constructor(h: Handler, spec: OperandSpec, position: number) {
     super(h, spec);
@@ -117,7 +121,7 @@ class ImmediateOperand extends Base {
 }
 
 /** A register: general, MMX or XMM by offset from the record, or a number (segment, control, debug, x87). */
-class RegisterOperand extends Base {
+class RegisterOperand extends Base<Handler> {
   readonly #offset: I32 | undefined;
 
   /** `field`: where the record says which register; loaded at once, so that a first use may stand in a branch. */
@@ -187,7 +191,7 @@ class RegisterOperand extends Base {
   }
 }
 
-class MemoryOperand extends Base {
+export class MemoryOperand extends Base<InstructionWriter> {
   override readonly isMemory = true;
   readonly #row: Row;
   #offset: I64 | undefined;
@@ -195,7 +199,7 @@ class MemoryOperand extends Base {
   /** Host address of a read-modify-write, between its read and its write. */
   #host: I32 | undefined;
 
-  constructor(h: Handler, spec: OperandSpec, row: Row) {
+  constructor(h: InstructionWriter, spec: OperandSpec, row: Row) {
     super(h, spec);
     this.#row = row;
     // At once, so that a first use may stand in a branch; POP to memory wants the address as it is after the pop.

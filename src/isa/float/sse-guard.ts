@@ -65,7 +65,7 @@ export function guarded<E extends Expr>(m: Context, unless: readonly I32[], fast
     f.block((unfit) => {
       for (const condition of unless) f.brIf(unfit, condition);
       const value = fast();
-      const out = f.local(value.type);
+      const out = f.temporary(value.type);
       out.set(value);
       set = (v) => out.set(v);
       get = () => out.get() as unknown as E;
