@@ -259,7 +259,9 @@ export class CodeCache {
     const base = d.base === NO_REGISTER ? ZERO : d.base === BASE_RIP ? offsetOf("ripPage") : GPR + d.base * 8;
     const displacement = d.base === BASE_RIP ? d.displacement + pageOffset + d.length : d.displacement;
     view.setUint16(record + RECORD.base, base, true);
-    view.setUint16(record + RECORD.index, d.index === NO_REGISTER ? ZERO : GPR + d.index * 8, true);
+    const vsib = row.operands.some((o) => o.kind === "vsib");
+    const index = d.index === NO_REGISTER ? ZERO : vsib ? YMM + d.index * 32 : GPR + d.index * 8;
+    view.setUint16(record + RECORD.index, index, true);
     view.setUint8(record + RECORD.scale, d.scale);
     if (immediates < 2) view.setInt32(record + RECORD.displacement, displacement, true);
     const flat = d.override < 4 ? ZERO : offsetOf(d.override === 4 ? "fs.base" : "gs.base");
@@ -296,6 +298,10 @@ function registerField(spec: OperandSpec, d: Decoded): number {
     case "xmmm":
     case "xmmrm":
       return YMM + d.rm * 32;
+    case "xmmv":
+      return YMM + d.vvvv * 32;
+    case "xmmi":
+      return YMM + d.is4 * 32;
     default: {
       const number = spec.kind === "reg" ? inReg : spec.kind === "vvvv" ? d.vvvv : d.rm;
       // Without REX, 8-bit registers 4-7 are AH, CH, DH, BH.

@@ -35,7 +35,7 @@ import { DF, GuestFault, PF, type SegmentCache, type SystemMemory, UD } from "./
 import type { CpuContext } from "./system/context.ts";
 import { codeHits, endGuard, ioHits, noteDebug, watchOf } from "./system/debug.ts";
 import { deliver } from "./system/interrupts.ts";
-import { CR0_PE, IF, RF, TF, VM } from "./system/mode.ts";
+import { AVX_STATE, CR0_PE, CR0_TS, CR4_OSXSAVE, IF, RF, TF, VM } from "./system/mode.ts";
 import { OPERATIONS } from "./system/operations.ts";
 import { TaskFault } from "./system/tasks.ts";
 
@@ -449,6 +449,8 @@ export class Cpu implements CpuContext {
     const trap = (cr0 & 0xc) !== 0 ? 1 : 0;
     r.set("x87Trap", trap);
     r.set("sseTrap", trap | ((r.get("cr4") & 0x200) === 0 ? 1 : 0));
+    const avx = (r.get("cr4") & CR4_OSXSAVE) !== 0 && (r.get("xcr0") & AVX_STATE) === AVX_STATE;
+    r.set("avxTrap", avx && (cr0 & CR0_TS) === 0 ? 0 : 1);
     this.#x.update_privilege();
   }
   readPhysical(gpa: bigint): bigint {

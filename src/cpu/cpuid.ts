@@ -2,6 +2,8 @@
  * CPUID (SDM vol. 2, CPUID) and the CPU models. A feature is one row: where CPUID shows it. A model is a list of features;
  * the decoder knows no instruction of a feature that its model lacks.
  */
+import { COMPONENT, SAVE_AREA } from "../isa/float/save.ts";
+
 type Register = "eax" | "ebx" | "ecx" | "edx";
 
 /** name → leaf, subleaf, register, bit. */
@@ -30,6 +32,7 @@ export const FEATURES = {
   sse3: [1, 0, "ecx", 0],
   pclmulqdq: [1, 0, "ecx", 1],
   ssse3: [1, 0, "ecx", 9],
+  fma: [1, 0, "ecx", 12],
   cx16: [1, 0, "ecx", 13],
   pcid: [1, 0, "ecx", 17],
   sse41: [1, 0, "ecx", 19],
@@ -40,11 +43,14 @@ export const FEATURES = {
   tsc_deadline: [1, 0, "ecx", 24],
   aes: [1, 0, "ecx", 25],
   xsave: [1, 0, "ecx", 26],
+  avx: [1, 0, "ecx", 28],
+  f16c: [1, 0, "ecx", 29],
   rdrand: [1, 0, "ecx", 30],
   hypervisor: [1, 0, "ecx", 31],
   fsgsbase: [7, 0, "ebx", 0],
   tsc_adjust: [7, 0, "ebx", 1],
   bmi1: [7, 0, "ebx", 3],
+  avx2: [7, 0, "ebx", 5],
   smep: [7, 0, "ebx", 7],
   bmi2: [7, 0, "ebx", 8],
   erms: [7, 0, "ebx", 9],
@@ -123,6 +129,7 @@ export interface CpuidInput {
   readonly apicEnabled: boolean;
   /** CR4.OSXSAVE, and XCR0. */
   readonly osxsave: boolean;
+  readonly xcr0: number;
 }
 
 const text = (s: string, at: number): number =>
@@ -180,9 +187,13 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
     case 0xd:
       if (!input.features.has("xsave")) break;
       if (subleaf === 0) {
-        r.eax = 3;
-        r.ebx = 576;
-        r.ecx = 576;
+        const avx = input.features.has("avx");
+        r.eax = avx ? 7 : 3;
+        r.ebx = (input.xcr0 & COMPONENT.avx) !== 0 ? SAVE_AREA.end : SAVE_AREA.avx;
+        r.ecx = avx ? SAVE_AREA.end : SAVE_AREA.avx;
+      } else if (subleaf === 2 && input.features.has("avx")) {
+        r.eax = SAVE_AREA.end - SAVE_AREA.avx;
+        r.ebx = SAVE_AREA.avx;
       }
       break;
     case 0x15:

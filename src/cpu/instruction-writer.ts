@@ -40,6 +40,9 @@ const MM_VECTOR = 16;
 const NM_VECTOR = 7;
 const UD_VECTOR = 6;
 const GP_VECTOR = 13;
+/** CR4.OSXSAVE, and the state components in XCR0 that AVX needs. */
+const OSXSAVE = 1 << 18;
+const AVX_STATE = 6;
 const RSP = 4;
 
 const LOAD = { 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const;
@@ -80,8 +83,8 @@ export abstract class InstructionWriter implements Context {
   abstract leave(): void;
   abstract resume(): void;
   abstract checkpoint(): void;
-  /** Offset part of the memory operand (base + index * scale + displacement), at the address size. */
-  abstract effectiveAddress(absolute: boolean): I64;
+  /** Offset part of the memory operand (base + index * scale + displacement), at the address size; without the index where it is a vector. */
+  abstract effectiveAddress(absolute: boolean, indexed?: boolean): I64;
   /** Linear address of an offset in the segment that applies to this instruction's memory operand. */
   abstract inSegment(offset: I64, length: number, write: boolean): I64;
   /** Ends the instruction with the pending exception. */
@@ -118,7 +121,14 @@ export abstract class InstructionWriter implements Context {
   protected checks(row: Row): void {
     const { attributes } = row;
     if (attributes.has("cpl0")) this.raiseIf(this.get("cpl"), GP_VECTOR, 0);
-    if (attributes.has("sse")) {
+    if (attributes.has("sse") && row.vex) {
+      // CR0.EM has no part in it (SDM vol. 2, 2.4).
+      this.f.if(this.get("avxTrap"), () => {
+        const system = this.get("cr4", "i64").wrap().and(OSXSAVE).eqz();
+        this.raiseIf(system.or(this.get("xcr0", "i64").wrap().and(AVX_STATE).ne(AVX_STATE)), UD_VECTOR);
+        this.raise(NM_VECTOR);
+      });
+    } else if (attributes.has("sse")) {
       this.f.if(this.get("sseTrap"), () => {
         const ud = this.get("cr0", "i64").wrap().and(4).nez().or(this.get("cr4", "i64").wrap().and(0x200).eqz());
         this.raiseIf(ud, UD_VECTOR);
@@ -160,9 +170,10 @@ export abstract class InstructionWriter implements Context {
   loadVec(linear: I64): Vec {
     return this.f.load("v128.load", this.hostFor("slow_read", linear, 16));
   }
-  storeVec(linear: I64, value: Vec): void {
-    const host = this.hostFor("slow_write", linear, 16);
+  storeVec(linear: I64, value: Vec, upper?: Vec): void {
+    const host = this.hostFor("slow_write", linear, upper ? 32 : 16);
     this.f.store("v128.store", host, value);
+    if (upper) this.f.store("v128.store", host, upper, 16);
     this.#commit(host);
   }
   probeWrite(linear: I64, bytes: number): void {

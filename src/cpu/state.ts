@@ -100,6 +100,7 @@ field("codeBits", "i32", "16, 32 or 64: how instructions are decoded", "derived"
 field("stackMask", "i64", "mask of the stack pointer: 16, 32 or 64 bits", "derived");
 field("x87Trap", "i32", "1 where CR0.EM or TS makes x87 and MMX trap", "derived");
 field("sseTrap", "i32", "1 where CR0.EM, CR0.TS or CR4.OSFXSR makes SSE trap", "derived");
+field("avxTrap", "i32", "1 where CR0.TS, CR4.OSXSAVE or XCR0 makes AVX trap", "derived");
 
 // Engine.
 field("zero", "i64", "always zero: what an absent base, index or segment reads", "engine");
@@ -157,6 +158,7 @@ field(
   "exceptions of the current operation, as MXCSR and FSW have them; bit 9: rounded up",
   "engine",
 );
+field("floatGather", "i32", "1: further lanes of the same instruction follow; exceptions wait for them", "engine");
 field("floatMantissa", "i64", "64-bit result, or the mantissa of an 80-bit one", "engine");
 field("floatExponent", "i32", "sign and exponent of an 80-bit result, in 16 bits", "engine");
 field("floatVector", "v128", "128-bit result", "engine");

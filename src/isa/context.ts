@@ -15,25 +15,33 @@ import type { ExprOf, F64, FunctionBuilder, I32, I64, Int, ValType, Vec } from "
 export type Bits = 8 | 16 | 32 | 64;
 /** An integer of the operand's size: i32 up to 32 bits, else i64. */
 export type AnyInt = Int;
+/** Lower or upper 128 bits of a 256-bit operand. */
+export type Half = 0 | 1;
 
 /** One operand of the instruction being written. */
 export interface Operand {
-  /** Its width: 8 to 64 for integers, 80 for x87 memory operands, 128 for XMM. 0 for a bare address (LEA). */
+  /** Its width: 8 to 64 for integers, 80 for x87 memory operands, 128 for XMM, 256 for YMM. 0 for a bare address (LEA). */
   readonly bits: number;
   readonly isMemory: boolean;
   /** Its value. A memory operand that is also written is checked for writing here. */
   read(): AnyInt;
   write(value: AnyInt): void;
-  /** 128-bit operands: XMM register or memory (legacy SSE memory operands of 16 bytes must be aligned unless the row says "unaligned"). */
-  readVec(): Vec;
-  writeVec(value: Vec): void;
+  /**
+   * 128-bit operands: XMM register or memory (memory operands of 16 bytes must be aligned unless the row says "unaligned").
+   * 256-bit ones are read and written by halves, the upper half being 1: bits 128-255 of the register, 16 bytes further on in
+   * memory. Memory is checked as a whole at the first use. The lower half is written first, and the upper one right after it.
+   * An XMM register that a VEX-encoded row writes has its bits 128-255 zeroed.
+   * VSIB memory (gathers): what is read is the vector of indices.
+   */
+  readVec(half?: Half): Vec;
+  writeVec(value: Vec, half?: Half): void;
   /** Memory operands: the effective address (offset, without segment base), truncated to the address size. */
   offset(): I64;
   /** Memory operands: the linear address of the byte `displacement` bytes further on, for Context.load and store. */
   linear(displacement?: number): I64;
   /**
    * The same for a displacement that is computed (BT with a register). Like offset() and linear(), it takes the registers
-   * as they are at the operand's first use: POP to memory counts on that.
+   * as they are at the operand's first use: POP to memory counts on that. VSIB memory: `displacement` is an index, to be scaled.
    */
   linearAt(displacement: I64): I64;
   /** An immediate that is the same for every execution, if the engine knows it now (JIT); else undefined. */
@@ -110,7 +118,8 @@ export interface Context {
   load(bits: Bits, linear: I64, toWrite?: boolean): AnyInt;
   store(bits: Bits, linear: I64, value: AnyInt): void;
   loadVec(linear: I64): Vec;
-  storeVec(linear: I64, value: Vec): void;
+  /** 16 bytes, or 32 at once with an upper half. */
+  storeVec(linear: I64, value: Vec, upper?: Vec): void;
   /** Faults as a write of `bytes` at `linear` would, without writing. */
   probeWrite(linear: I64, bytes: number): void;
   /** Linear address of `offset` in a segment (0 ES 1 CS 2 SS 3 DS 4 FS 5 GS): limit and type checked for an access of `bytes`. */

@@ -41,6 +41,8 @@ export class Decoded {
   rm = 0;
   opcodeReg = 0;
   vvvv = 0;
+  /** The register in bits 7:4 of an immediate byte. */
+  is4 = 0;
   base = NO_REGISTER;
   index = NO_REGISTER;
   scale = 0;
@@ -56,6 +58,8 @@ type Candidates = Row[][];
 export class Decoder {
   readonly #legacy: Candidates[] = [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
   readonly #vex: Candidates[] = [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
+  /** VEX rows whose W widens a general register; outside 64-bit mode it is ignored there. */
+  readonly #widened = new Set<Row>();
   /** One-byte opcodes that a register number in the opcode shares with a plain row (90: NOP and XCHG). */
   readonly #shared = new Set<number>();
 
@@ -63,6 +67,7 @@ export class Decoder {
   constructor(rows: readonly Row[], features: ReadonlySet<string>) {
     for (const row of rows) {
       if (!row.features.every((f) => features.has(f))) continue;
+      if (row.vex && row.operands.some((o) => GENERAL.has(o.kind))) this.#widened.add(row);
       const table = (row.vex ? this.#vex : this.#legacy)[row.map]!;
       for (let i = 0; i < (row.plusR ? 8 : 1); i++) table[row.opcode + i]!.push(row);
     }
@@ -139,7 +144,6 @@ export class Decoder {
         d.vvvv = mode64 ? vvvv : vvvv & 7;
         vexL = (last >> 2) & 1;
         vexPrefix = last & 3;
-        if (!mode64) w = false;
         if (at >= end) return short;
         byte = code[start + at++]!;
       }
@@ -162,14 +166,15 @@ export class Decoder {
       if (mode64 ? candidate.attributes.has("i64") : candidate.attributes.has("o64")) continue;
       if (vex) {
         const wanted = ["NP", "66", "F3", "F2"].indexOf(candidate.prefix ?? "NP");
-        if (wanted !== vexPrefix || vexL !== 0) continue;
+        if (wanted !== vexPrefix || (candidate.vexL !== undefined && candidate.vexL !== vexL)) continue;
         // VEX.vvvv is 1111b, register 0 here, where it names none (SDM vol. 2, 2.3.5.6).
-        if (vvvv !== 0 && !candidate.operands.some((o) => o.kind === "vvvv")) continue;
+        if (vvvv !== 0 && !candidate.operands.some((o) => o.kind === "vvvv" || o.kind === "xmmv")) continue;
       } else if (candidate.prefix !== undefined) {
         const given = rep === 0xf3 ? "F3" : rep === 0xf2 ? "F2" : operand16 ? "66" : "NP";
         if (candidate.prefix === "NFx" ? rep !== 0 : candidate.prefix !== given) continue;
       }
-      if (candidate.rexW !== undefined && candidate.rexW !== w) continue;
+      const wide = w && (mode64 || !this.#widened.has(candidate));
+      if (candidate.rexW !== undefined && candidate.rexW !== wide) continue;
       if (candidate.modrm && !modrmFits(candidate, modrm)) continue;
       // With REX.B, 90 is XCHG; F3 90 is PAUSE all the same.
       if (
@@ -210,11 +215,16 @@ export class Decoder {
       if (special && !exists(special.kind, d.reg)) return (d.outcome = "undefined");
       if (modrm < 0xc0 && (!special || special.kind === "sreg")) {
         d.isMemory = true;
+        const vsib = row.operands.some((o) => o.kind === "vsib");
+        // VSIB is a SIB byte, which 16-bit addresses have none of (SDM vol. 2, 2.3.12).
+        if (vsib && (d.addressSize === 16 || (modrm & 7) !== 4)) return (d.outcome = "undefined");
         at =
           d.addressSize === 16
             ? this.#memory16(code, start, at, end, d)
-            : this.#memory(code, start, at, end, mode64, d);
+            : this.#memory(code, start, at, end, mode64, vsib, d);
         if (at < 0) return (d.outcome = short);
+        // Destination, indices and mask are three registers (SDM vol. 2, VGATHER).
+        if (vsib && (d.reg === d.index || d.reg === d.vvvv || d.index === d.vvvv)) return (d.outcome = "undefined");
       }
     }
     if (d.lock && !(row.attributes.has("lock") && d.isMemory)) return (d.outcome = "undefined");
@@ -240,7 +250,15 @@ export class Decoder {
     return at + length;
   }
 
-  #memory(code: Uint8Array, start: number, at: number, end: number, mode64: boolean, d: Decoded): number {
+  #memory(
+    code: Uint8Array,
+    start: number,
+    at: number,
+    end: number,
+    mode64: boolean,
+    vsib: boolean,
+    d: Decoded,
+  ): number {
     const mod = d.modrm >> 6;
     let base = d.modrm & 7;
     d.index = NO_REGISTER;
@@ -251,7 +269,7 @@ export class Decoder {
       const sib = code[start + at++]!;
       d.scale = sib >> 6;
       const index = ((sib >> 3) & 7) | ((d.rex & 2) << 2);
-      if (index !== 4) d.index = index;
+      if (vsib || index !== 4) d.index = index;
       base = sib & 7;
     }
     let length = mod === 1 ? 1 : mod === 2 ? 4 : 0;
@@ -283,7 +301,11 @@ export class Decoder {
         d.index = NO_REGISTER;
         d.scale = 0;
       } else if (operand.kind === "farimm") length = d.size === 16 ? 4 : 6;
-      else continue;
+      else if (operand.kind === "xmmi") {
+        if (at >= end) return -1;
+        d.is4 = (code[start + at++]! >> 4) & (d.codeBits === 64 ? 15 : 7);
+        continue;
+      } else continue;
       if (at + length > end) return -1;
       const p = start + at;
       let low = 0;
@@ -311,6 +333,9 @@ export class Decoder {
   }
 }
 
+/** Operands that W widens. */
+const GENERAL: ReadonlySet<OperandKind> = new Set(["reg", "rm", "rmreg", "vvvv"]);
+
 /** Rows that ask for more come first. */
 function rank(row: Row): number {
   return (
@@ -332,7 +357,7 @@ function modrmFits(row: Row, modrm: number): boolean {
   if (row.digit !== undefined && ((modrm >> 3) & 7) !== row.digit) return false;
   const isRegister = modrm >= 0xc0;
   for (const operand of row.syntax) {
-    if (operand.kind === "mem" || operand.kind === "farmem") return !isRegister;
+    if (operand.kind === "mem" || operand.kind === "farmem" || operand.kind === "vsib") return !isRegister;
     if (operand.kind === "rmreg" || operand.kind === "mmrm" || operand.kind === "xmmrm") {
       if (row.operands.some((o) => o.kind === "creg" || o.kind === "dreg")) return true;
       return isRegister;

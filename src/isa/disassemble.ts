@@ -28,6 +28,7 @@ const POINTER: Record<number, string> = {
   64: "qword ptr ",
   80: "tbyte ptr ",
   128: "xmmword ptr ",
+  256: "ymmword ptr ",
 };
 
 /** Mnemonics that name the operand size: at 16, 32 and 64 bits. */
@@ -148,14 +149,22 @@ function operand(o: OperandSpec, d: Decoded, rip: bigint): string {
     case "mmrm":
       return d.isMemory ? memory(width, d) : `mm${d.rm & 7}`;
     case "xmm":
-      return `xmm${d.reg}`;
+      return vector(d.reg, width);
     case "xmmm":
     case "xmmrm":
-      return d.isMemory ? memory(width, d) : `xmm${d.rm}`;
+      return d.isMemory ? memory(width, d) : vector(d.rm, width);
+    case "xmmv":
+      return vector(d.vvvv, width);
+    case "xmmi":
+      return vector(d.is4, width);
+    case "vsib":
+      return memory(width, d);
     case "xmm0":
       return "xmm0";
   }
 }
+
+const vector = (number: number, width: number): string => `${width === 256 ? "ymm" : "xmm"}${number}`;
 
 function implied(o: ImpliedOperand, d: Decoded): string {
   const string = /^(dst|src|table)(8|v)$/.exec(o.text);
@@ -209,7 +218,8 @@ function address(d: Decoded): string {
   else if (d.base !== NO_REGISTER) parts.push(general(d.base, d.addressSize, d));
   if (d.index !== NO_REGISTER) {
     const scale = d.scale > 0 || parts.length === 0 ? `*${1 << d.scale}` : "";
-    parts.push(general(d.index, d.addressSize, d) + scale);
+    const vsib = d.row.operands.find((o) => o.kind === "vsib");
+    parts.push((vsib ? vector(d.index, vsib.register) : general(d.index, d.addressSize, d)) + scale);
   }
   if (parts.length === 0) return hex(BigInt(d.displacement), d.addressSize);
   const sign = d.displacement < 0 ? "-" : "+";

@@ -7,7 +7,7 @@
  * Encoding: NP/66/F3/F2 = mandatory prefix (NP: none of them; NFx: neither F3 nor F2); REX.W / W0; opcode bytes; "+r" register in the
  * opcode; "/r" or "/digit" ModRM; a further byte after the opcode is a fixed ModRM byte ("0F 01 D0"), "C0+i" one whose
  * low three bits are a register; ib iw id iq iz iv immediates and cb cz displacements are implied by the operands and left out.
- * VEX: "VEX.L0.66.0F38.W1 F7 /r".
+ * VEX: "VEX.L0.66.0F38.W1 F7 /r"; the length is L0 or 128, L1 or 256, or LIG where it is ignored; WIG: W is ignored.
  *
  * Operands, separated by commas, written ones marked `w:` or `rw:`
  *   r8 r16 r32 r64 rv ry    general register in ModRM.reg (or in the opcode with +r)
@@ -20,7 +20,9 @@
  *   rel8 relz               branch displacement; ptr16z: far immediate; moffs8 moffsv: absolute address
  *   sreg creg dreg sti      segment, control, debug, x87 register
  *   mm mmm32 mmm64 mmrm     MMX register in reg; register or memory; register only in rm
- *   xmm xmmm16 .. xmmm128 xmmrm xmm0   the same for XMM
+ *   xmm xmmm16 .. xmmm128 xmmrm xmm0   the same for XMM; ymm ymmm256 ymmrm   for YMM
+ *   xmmv ymmv               vector register in VEX.vvvv; xmmi ymmi   in bits 7:4 of an immediate byte (is4)
+ *   m32[xmm] .. m64[ymm]    memory elements of that width, their indices in a vector register (VSIB; SDM: vm32x and the like)
  *   v: 16, 32 or 64 bits by operand size; y: 32 or 64; z: immediates of 16 or 32
  *   [any]    written in assembly language but not handed to the meaning, which knows it or has no use for it: one of the
  *            above, a register by name, or memory: dst8 dstv the string at ES:rDI, src8 srcv that at rSI, table8 a byte
@@ -32,7 +34,8 @@
  *   size: the meaning depends on the operand size though no operand shows it; asize, mode, rep: on address size, 64-bit mode, REP prefix
  *   end: control never falls through to the next instruction
  *   fpu: x87 (checks CR0.EM, TS and a pending exception), nowait: without the pending exception; mmx, sse: checks of those sets
- *   unaligned: 16-byte memory operands need no alignment
+ *   (sse with VEX: those of AVX)
+ *   unaligned: memory operands of 16 and 32 bytes need no alignment
  *   any other word: the CPUID feature that brings the row (cpu/cpuid.ts), else #UD
  */
 import type { Meaning } from "./context.ts";
@@ -59,10 +62,13 @@ export type OperandKind =
   | "mm"
   | "mmm"
   | "mmrm"
-  | "xmm"
+  | "xmm" // XMM or YMM, by the width
   | "xmmm"
   | "xmmrm"
-  | "xmm0";
+  | "xmmv"
+  | "xmmi"
+  | "xmm0"
+  | "vsib";
 
 /** Width of an operand: bits, or how it follows the operand size. */
 export type Width = number | "v" | "y" | "z";
@@ -74,7 +80,7 @@ export interface OperandSpec {
   readonly width: Width;
   /** Immediates: sign-extended from `width` to the operand size. */
   readonly signed: boolean;
-  /** Fixed register number. */
+  /** Fixed register number; VSIB: bits of the vector of indices. */
   readonly register: number;
 }
 
@@ -98,6 +104,8 @@ export interface Row {
   readonly prefix: Prefix | undefined;
   readonly rexW: boolean | undefined;
   readonly vex: boolean;
+  /** VEX.L, where it matters: 0 for 128 bits. */
+  readonly vexL: 0 | 1 | undefined;
   /** Register number in the low three bits of the opcode. */
   readonly plusR: boolean;
   readonly modrm: boolean;
@@ -138,7 +146,7 @@ const PREFIXED: [RegExp, OperandKind][] = [
   [/^rel(8|z)$/, "rel"],
   [/^s?imm(\d+|[zv])$/, "imm"],
   [/^mmm(\d+)$/, "mmm"],
-  [/^xmmm(\d+)$/, "xmmm"],
+  [/^[xy]mmm(\d+)$/, "xmmm"],
 ];
 const PLAIN: Record<string, [OperandKind, Width]> = {
   m: ["mem", 0],
@@ -153,8 +161,15 @@ const PLAIN: Record<string, [OperandKind, Width]> = {
   mmrm: ["mmrm", 64],
   xmm: ["xmm", 128],
   xmmrm: ["xmmrm", 128],
+  xmmv: ["xmmv", 128],
+  xmmi: ["xmmi", 128],
   xmm0: ["xmm0", 128],
+  ymm: ["xmm", 256],
+  ymmrm: ["xmmrm", 256],
+  ymmv: ["xmmv", 256],
+  ymmi: ["xmmi", 256],
 };
+const VSIB = /^m(32|64)\[([xy])mm\]$/;
 
 const IMPLIED = /^(st|[c-gs]s|(dst|src|table)[8v])$/;
 
@@ -172,6 +187,8 @@ function operand(text: string): OperandSpec {
   });
   const fixed = FIXED[name];
   if (fixed) return made("fixed", fixed[1], fixed[0]);
+  const vsib = VSIB.exec(name);
+  if (vsib) return made("vsib", Number(vsib[1]), vsib[2] === "y" ? 256 : 128);
   const plain = PLAIN[name];
   if (plain) return made(plain[0], plain[1]);
   for (const [pattern, kind] of PREFIXED) {
@@ -201,6 +218,7 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
     prefix: undefined as Prefix | undefined,
     rexW: undefined as boolean | undefined,
     vex: false,
+    vexL: undefined as 0 | 1 | undefined,
     plusR: false,
     modrm: false,
     digit: undefined as number | undefined,
@@ -223,6 +241,8 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
         else if (part === "0F38") row.map = 2;
         else if (part === "0F3A") row.map = 3;
         else if (part === "W0" || part === "W1") row.rexW = part === "W1";
+        else if (part === "L0" || part === "128") row.vexL = 0;
+        else if (part === "L1" || part === "256") row.vexL = 1;
         else if (part === "66" || part === "F2" || part === "F3" || part === "NP") row.prefix = part;
       }
     } else if (token === "/r") row.modrm = true;

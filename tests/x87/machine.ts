@@ -83,6 +83,8 @@ function context(f: FunctionBuilder, functions: ReadonlyMap<string, Callable>, s
       f.store("i64.store", i32(offsetOf("rax") + 8 * number), value.extendU()),
     loadVec: (at: I64) => f.load("v128.load", at.wrap()),
     storeVec: (at: I64, value: Expr) => f.store("v128.store", at.wrap(), value),
+    // XSETBV's own part is not here.
+    runtimeMayFault: () => {},
     runtime: (name: string, ...operands: Expr[]) => f.call(functions.get(name)!, ...operands),
     runtimeFor: <T extends ValType>(type: T, name: string, ...operands: Expr[]): ExprOf<T> =>
       f.callFor(type, functions.get(name)!, ...operands),

@@ -141,16 +141,10 @@ describe("saving", () => {
     expect(run("XRSTOR")).toBe(0);
   });
 
-  it("reads and writes XCR0 by its rules", () => {
+  it("reads XCR0 by its rules", () => {
     expect(run("XGETBV")).toBe(0);
     expect(ours.view.getUint32(offsetOf("rax"), true)).toBe(3);
     expect(run("XGETBV", () => set("rcx", 1))).toBe(13);
-    expect(run("XSETBV", () => set("rax", 1))).toBe(0);
-    expect(ours.view.getUint32(offsetOf("xcr0"), true)).toBe(1);
-    for (const value of [0, 2, 5, 7, 0x13]) expect(run("XSETBV", () => set("rax", value))).toBe(13);
-    expect(run("XSETBV", () => set("rdx", 1))).toBe(13);
-    expect(run("XSETBV", () => set("rcx", 1))).toBe(13);
-    expect(run("XSETBV", () => set("cpl", 3))).toBe(13);
   });
 
   it("keeps what XSAVE was not asked for", () => {

@@ -85,8 +85,8 @@ function arithmetic(name: string, lane: Lane): RuntimeFunction[] {
   });
 }
 
-/** Which of ORDER a CMP predicate accepts, and whether it is quiet (SDM vol. 2, CMPPD, table 3-1, predicates 0-7). */
-export const PREDICATES: readonly { readonly accepts: number; readonly quiet: boolean }[] = [
+/** Which of ORDER a CMP predicate accepts, and whether it is quiet (SDM vol. 2, CMPPD, table 3-1, predicates 0-15). */
+const PREDICATES: readonly { readonly accepts: number; readonly quiet: boolean }[] = [
   { accepts: ORDER.equal, quiet: true },
   { accepts: ORDER.less, quiet: false },
   { accepts: ORDER.less | ORDER.equal, quiet: false },
@@ -95,18 +95,27 @@ export const PREDICATES: readonly { readonly accepts: number; readonly quiet: bo
   { accepts: ORDER.equal | ORDER.greater | ORDER.unordered, quiet: false },
   { accepts: ORDER.greater | ORDER.unordered, quiet: false },
   { accepts: ORDER.less | ORDER.equal | ORDER.greater, quiet: true },
+  { accepts: ORDER.equal | ORDER.unordered, quiet: true },
+  { accepts: ORDER.less | ORDER.unordered, quiet: false },
+  { accepts: ORDER.less | ORDER.equal | ORDER.unordered, quiet: false },
+  { accepts: 0, quiet: true },
+  { accepts: ORDER.less | ORDER.greater, quiet: true },
+  { accepts: ORDER.equal | ORDER.greater, quiet: false },
+  { accepts: ORDER.greater, quiet: false },
+  { accepts: ORDER.less | ORDER.equal | ORDER.greater | ORDER.unordered, quiet: true },
 ];
 
 const COMPARE = FORMATS.flatMap(([letter, format, shape]) => {
   const scalar = `sse.compare.${letter}`;
-  const accepts = PREDICATES.reduce((all, p, i) => all | (p.accepts << (4 * i)), 0);
-  const quiet = PREDICATES.reduce((all, p, i) => all | (Number(p.quiet) << i), 0);
+  const accepts = PREDICATES.reduce((all, p, i) => all | (BigInt(p.accepts) << BigInt(4 * i)), 0n);
+  // Predicates 16 to 31 accept the same, and are quiet where those are not.
+  const quiet = PREDICATES.reduce((all, p, i) => all | (Number(p.quiet) << i) | (Number(!p.quiet) << (16 + i)), 0);
   /** CMPccxx: (destination, source, predicate). */
   const cmp = (suffix: string, lanes: number) =>
     instruction(`sse.cmp${suffix}${letter}`, "v128 v128 i32", (f, env) => {
       const [a, b] = [f.param(0, "v128").get(), f.param(1, "v128").get()];
-      const predicate = f.let(f.param(2, "i32").get().and(7));
-      const wanted = f.let(i32(accepts).shrU(predicate.shl(2)).and(15));
+      const predicate = f.let(f.param(2, "i32").get());
+      const wanted = f.let(i64(accepts).shrU(predicate.and(15).shl(2).extendU()).wrap().and(15));
       const silent = f.let(i32(quiet).shrU(predicate).and(1));
       const out = f.variable(a);
       for (let i = 0; i < lanes; i++) {

@@ -41,8 +41,10 @@ export function instruction(
   build: (f: FunctionBuilder, env: RuntimeEnv) => void,
 ): RuntimeFunction {
   return runtime(name, params, "i32", (f, env) => {
-    env.set("floatFlags", i32(0));
+    f.if(env.get("floatGather").eqz(), () => env.set("floatFlags", i32(0)));
     build(f, env);
+    // Where this is one lane of several, the exceptions of all are raised at their end.
+    f.if(env.get("floatGather"), () => f.return(i32(0)));
     f.return(f.callFor("i32", env.fn("sse.finish")));
   });
 }
@@ -53,6 +55,7 @@ export function instruction(
  */
 export const SSE_FINISH = runtime("sse.finish", "", "i32", (f, env) => {
   const mxcsr = f.let(env.get("mxcsr"));
+  env.set("floatGather", i32(0));
   const flags = f.variable(env.get("floatFlags").and(ALL_FLAGS));
   const unmasked = mxcsr.shrU(CONTROL.maskShift).not();
   f.if(flags.get().and(unmasked).and(BEFORE), () => flags.set(flags.get().and(BEFORE)));

@@ -85,19 +85,23 @@ export class Slots {
   }
 }
 
+const ONLY_MEMORY = new Set(["mem", "farmem", "moffs", "vsib"]);
+
 /** All the ways a row can be executed. */
 export function* variantsOf(row: Row): Generator<Variant> {
   const { attributes } = row;
   const only64 = attributes.has("o64");
   const never64 = attributes.has("i64");
   const hasMemory = row.operands.some(mayBeMemory);
-  const onlyMemory = row.operands.some((o) => o.kind === "mem" || o.kind === "farmem" || o.kind === "moffs");
+  const onlyMemory = row.operands.some((o) => ONLY_MEMORY.has(o.kind));
+  // VSIB always has an index.
+  const withIndex = row.operands.some((o) => o.kind === "vsib");
   const modes = attributes.has("mode") ? [...(never64 ? [] : [true]), ...(only64 ? [] : [false])] : [undefined];
   for (const mode64 of modes) {
     const addressings: Addressing[] = [];
     if (!onlyMemory) addressings.push("none");
     if (hasMemory) {
-      if (mode64 !== false && !never64) addressings.push("base", "full");
+      if (mode64 !== false && !never64) addressings.push(...(withIndex ? [] : ["base" as const]), "full");
       addressings.push("checked");
     }
     for (const size of dependsOnSize(row) ? SIZES : ([32] as const)) {

@@ -131,16 +131,19 @@ export class Handler extends InstructionWriter {
 
   // ---- memory
 
-  effectiveAddress(absolute: boolean): I64 {
+  effectiveAddress(absolute: boolean, indexed = true): I64 {
     if (absolute) return this.f.let(this.recordField("i64.load", RECORD.immediate));
     const register = this.recordField("i32.load16_u", RECORD.base);
     let base = this.f.load("i64.load", register, STATE_BASE);
     if (this.sp) base = select(register.eq(offsetOf("rsp")), this.f.let(this.sp.get() as I64), base);
     const displacement = this.recordField("i64.load32_s", RECORD.displacement);
     if (this.#variant.addressing === "base") return this.f.let(base.add(displacement));
-    const index = this.f.load("i64.load", this.recordField("i32.load16_u", RECORD.index), STATE_BASE);
-    const scale = this.recordField("i64.load8_u", RECORD.scale);
-    const sum = base.add(index.shl(scale)).add(displacement);
+    let sum = base.add(displacement);
+    if (indexed) {
+      const index = this.f.load("i64.load", this.recordField("i32.load16_u", RECORD.index), STATE_BASE);
+      const scale = this.recordField("i64.load8_u", RECORD.scale);
+      sum = base.add(index.shl(scale)).add(displacement);
+    }
     if (this.#variant.addressing === "full") return this.f.let(sum);
     return this.f.let(sum.and(this.#addressMask()));
   }

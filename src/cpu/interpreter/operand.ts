@@ -2,9 +2,9 @@
  * Operands of an instruction whose record is in memory: every read first loads a field of the record. Memory operands are
  * the same for every engine.
  */
-import type { AnyInt, Bits, Operand } from "../../isa/context.ts";
+import type { AnyInt, Bits, Half, Operand } from "../../isa/context.ts";
 import type { OperandSpec, Row } from "../../isa/row.ts";
-import { type I32, type I64, i32, i64, type Vec } from "../../wasm/index.ts";
+import { type I32, type I64, i32, i64, type Vec, v128 } from "../../wasm/index.ts";
 import type { InstructionWriter } from "../instruction-writer.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
@@ -13,6 +13,8 @@ import { RECORD } from "./record.ts";
 
 const X87_STRIDE = 16;
 const YMM_STRIDE = 32;
+const UPPER_HALF = 16;
+const ZERO = v128(new Uint8Array(UPPER_HALF));
 
 /** Bits of an operand at an operand size. */
 export function widthOf(spec: OperandSpec, size: number): number {
@@ -24,8 +26,10 @@ export function widthOf(spec: OperandSpec, size: number): number {
 }
 
 /** Operand kinds whose register number the decoder finds, in the record's register fields. */
-export const REGISTER_KINDS = new Set("reg rm rmreg vvvv sreg creg dreg sti mm mmm mmrm xmm xmmm xmmrm".split(" "));
-const MEMORY_KINDS = new Set("rm mem farmem moffs mmm xmmm".split(" "));
+export const REGISTER_KINDS = new Set(
+  "reg rm rmreg vvvv sreg creg dreg sti mm mmm mmrm xmm xmmm xmmrm xmmv xmmi".split(" "),
+);
+const MEMORY_KINDS = new Set("rm mem farmem moffs mmm xmmm vsib".split(" "));
 
 export function mayBeMemory(spec: OperandSpec): boolean {
   return MEMORY_KINDS.has(spec.kind);
@@ -36,13 +40,14 @@ export function operandsOf(row: Row, handler: Handler, memory: boolean): Operand
   let registers = 0;
   let immediates = 0;
   return row.operands.map((spec) => {
+    if (memory && spec.kind === "vsib") return indexed(handler, spec, row);
     if (memory && mayBeMemory(spec)) return new MemoryOperand(handler, spec, row);
     if (spec.kind === "imm" || spec.kind === "rel" || spec.kind === "farimm") {
       return new ImmediateOperand(handler, spec, immediates++);
     }
     if (spec.kind === "one") return new ConstantOperand();
-    if (REGISTER_KINDS.has(spec.kind)) return new RegisterOperand(handler, spec, RECORD.register[registers++]!);
-    return new RegisterOperand(handler, spec, undefined);
+    const field = REGISTER_KINDS.has(spec.kind) ? RECORD.register[registers++]! : undefined;
+    return new RegisterOperand(handler, spec, row, field);
   });
 }
 
@@ -62,10 +67,10 @@ export abstract class Base<Writer extends InstructionWriter> implements Operand 
   write(_value: AnyInt): void {
     throw this.#no("written");
   }
-  readVec(): Vec {
+  readVec(_half?: Half): Vec {
     throw this.#no("read as a vector");
   }
-  writeVec(_value: Vec): void {
+  writeVec(_value: Vec, _half?: Half): void {
     throw this.#no("written as a vector");
   }
   offset(): I64 {
@@ -123,10 +128,13 @@ class ImmediateOperand extends Base<Handler> {
 /** A register: general, MMX or XMM by offset from the record, or a number (segment, control, debug, x87). */
 class RegisterOperand extends Base<Handler> {
   readonly #offset: I32 | undefined;
+  /** A VEX-encoded row zeroes what is above the XMM register it writes (SDM vol. 2, 2.3.10). */
+  readonly #zeroes: boolean;
 
   /** `field`: where the record says which register; loaded at once, so that a first use may stand in a branch. */
-  constructor(h: Handler, spec: OperandSpec, field: number | undefined) {
+  constructor(h: Handler, spec: OperandSpec, row: Row, field: number | undefined) {
     super(h, spec);
+    this.#zeroes = row.vex && spec.width !== 256;
     this.#offset = field === undefined ? undefined : h.recordField("i32.load16_u", field);
   }
   /** Address of the register: an expression and a constant. */
@@ -162,13 +170,14 @@ class RegisterOperand extends Base<Handler> {
     else if (this.#isGeneral()) f.store("i64.store", base, value.extendU(), offset);
     else f.store("i32.store", base, value, offset);
   }
-  override readVec(): Vec {
+  override readVec(half: Half = 0): Vec {
     const [base, offset] = this.#where();
-    return this.h.f.load("v128.load", base, offset);
+    return this.h.f.load("v128.load", base, offset + UPPER_HALF * half);
   }
-  override writeVec(value: Vec): void {
+  override writeVec(value: Vec, half: Half = 0): void {
     const [base, offset] = this.#where();
-    this.h.f.store("v128.store", base, value, offset);
+    this.h.f.store("v128.store", base, value, offset + UPPER_HALF * half);
+    if (this.#zeroes) this.h.f.store("v128.store", base, ZERO, offset + UPPER_HALF);
   }
   override number(): I32 {
     const [where] = this.#where();
@@ -180,6 +189,8 @@ class RegisterOperand extends Base<Handler> {
       case "xmm":
       case "xmmm":
       case "xmmrm":
+      case "xmmv":
+      case "xmmi":
         return where.sub(offsetOf("ymm0")).divU(YMM_STRIDE);
       default:
         return this.#isGeneral() ? where.sub(offsetOf("rax")).shrU(3) : where;
@@ -198,6 +209,9 @@ export class MemoryOperand extends Base<InstructionWriter> {
   #linear: I64 | undefined;
   /** Host address of a read-modify-write, between its read and its write. */
   #host: I32 | undefined;
+  /** Both halves of 256 bits, once read; the lower one, until the upper one is written too. */
+  #halves: readonly [Vec, Vec] | undefined;
+  #lower: Vec | undefined;
 
   constructor(h: InstructionWriter, spec: OperandSpec, row: Row) {
     super(h, spec);
@@ -205,11 +219,11 @@ export class MemoryOperand extends Base<InstructionWriter> {
     // At once, so that a first use may stand in a branch; POP to memory wants the address as it is after the pop.
     if (!h.addressesLate) {
       this.offset();
-      if (this.bits > 0) this.linear();
+      if (this.bits > 0 && spec.kind !== "vsib") this.linear();
     }
   }
   override offset(): I64 {
-    this.#offset ??= this.h.effectiveAddress(this.spec.kind === "moffs");
+    this.#offset ??= this.h.effectiveAddress(this.spec.kind === "moffs", this.spec.kind !== "vsib");
     return this.#offset;
   }
   override linearAt(displacement: I64): I64 {
@@ -231,20 +245,62 @@ export class MemoryOperand extends Base<InstructionWriter> {
     const host = this.#host ?? this.h.hostFor("slow_write", this.linear(), bits / 8);
     this.h.storeHost(bits, host, value);
   }
-  override readVec(): Vec {
+  override readVec(half: Half = 0): Vec {
+    if (this.#halves) return this.#halves[half];
     this.#aligned();
-    return this.h.loadVec(this.linear());
+    if (this.bits !== 256) return this.h.loadVec(this.linear());
+    const host = this.h.hostFor("slow_read", this.linear(), 2 * UPPER_HALF);
+    this.#halves = [this.h.f.load("v128.load", host), this.h.f.load("v128.load", host, UPPER_HALF)];
+    return this.#halves[half];
   }
-  override writeVec(value: Vec): void {
+  override writeVec(value: Vec, half: Half = 0): void {
+    if (this.bits === 256 && half === 0) {
+      this.#lower = value;
+      return;
+    }
     this.#aligned();
-    this.h.storeVec(this.linear(), value);
+    if (this.#lower) this.h.storeVec(this.linear(), this.#lower, value);
+    else this.h.storeVec(this.linear(), value);
   }
-  /** Legacy SSE: a 16-byte operand that is not aligned raises #GP(0) (SDM vol. 1, 10.4.1.1). */
+  /**
+   * Legacy SSE, and VEX-encoded moves that say so: a 16-byte operand that is not aligned raises #GP(0), as does one of 32 bytes
+   * (SDM vol. 1, 10.4.1.1 and 14.9).
+   */
   #aligned(): void {
-    if (this.bits !== 128 || this.#row.attributes.has("unaligned")) return;
-    this.h.raiseIf(this.linear().wrap().and(15), 13, 0);
+    if (this.bits < 128 || this.#row.attributes.has("unaligned")) return;
+    this.h.raiseIf(
+      this.linear()
+        .wrap()
+        .and(this.bits / 8 - 1),
+      13,
+      0,
+    );
   }
   #writes(): boolean {
     return this.spec.access !== "r";
   }
+}
+
+/** VSIB: base and displacement, to which each index of a vector is added, scaled (SDM vol. 2, 2.3.12). */
+export class IndexedOperand extends MemoryOperand {
+  readonly #index: (half: Half) => Vec;
+  readonly #scale: I64;
+
+  constructor(h: InstructionWriter, spec: OperandSpec, row: Row, index: (half: Half) => Vec, scale: I64) {
+    super(h, spec, row);
+    this.#index = index;
+    this.#scale = scale;
+  }
+  override readVec(half: Half = 0): Vec {
+    return this.#index(half);
+  }
+  override linearAt(index: I64): I64 {
+    return super.linearAt(index.shl(this.#scale));
+  }
+}
+
+function indexed(h: Handler, spec: OperandSpec, row: Row): IndexedOperand {
+  const register = h.recordField("i32.load16_u", RECORD.index);
+  const index = (half: Half) => h.f.load("v128.load", register, STATE_BASE + UPPER_HALF * half);
+  return new IndexedOperand(h, spec, row, index, h.recordField("i64.load8_u", RECORD.scale));
 }

@@ -9,9 +9,9 @@ export const RECORD = {
   handler: 0,
   /** Table slot of the handler of this instruction alone, u16. */
   single: 2,
-  /** First to third register operand, u16. The third shares bytes with the immediate. */
-  register: [4, 6, 28],
-  /** Memory operand: offsets of base and index register (of `zero` where absent), u16. */
+  /** First to fourth register operand, u16. The third shares bytes with the upper half of the immediate, the fourth with the lower. */
+  register: [4, 6, 28, 24],
+  /** Memory operand: offsets of base and index register (of `zero` where absent; VSIB: of a vector register), u16. */
   base: 8,
   index: 10,
   scale: 12,

@@ -4,7 +4,7 @@ import { PHYSICAL_BITS } from "../runtime/paging.ts";
 import { GP, GuestFault, UD } from "./access.ts";
 import type { CpuContext } from "./context.ts";
 import { noteDebug } from "./debug.ts";
-import { CR0_PE, CR0_PG, isCanonical, isCanonicalBase, isProtected } from "./mode.ts";
+import { AVX_STATE, CR0_PE, CR0_PG, CR4_OSXSAVE, isCanonical, isCanonicalBase, isProtected } from "./mode.ts";
 import { loadPdptes } from "./pdpte.ts";
 
 const CR0 = { mp: 2, em: 4, ts: 8, et: 0x10, ne: 0x20, wp: 0x1_0000, am: 0x4_0000, nw: 0x2000_0000, cd: 0x4000_0000 };
@@ -34,7 +34,6 @@ const CR4_BITS: readonly [bit: number, feature: string][] = [
 const CR4_PAE = 1 << 5;
 const CR4_PCIDE = 1 << 17;
 const CR4_LA57 = 1 << 12;
-const CR4_OSXSAVE = 1 << 18;
 /** PSE PAE PGE LA57 PCIDE SMEP SMAP. */
 const CR4_TRANSLATION = (1 << 4) | CR4_PAE | (1 << 7) | CR4_LA57 | CR4_PCIDE | (1 << 20) | (1 << 21);
 /** PSE PAE PGE SMEP: a change of one loads the PDPTEs anew. */
@@ -57,6 +56,7 @@ export function executeCpuid(c: CpuContext): void {
     linearBits: c.linearBits,
     apicEnabled: (c.ports.apic.apicBaseLow & APIC_ENABLE) !== 0,
     osxsave: (c.r.get("cr4") & CR4_OSXSAVE) !== 0,
+    xcr0: c.r.get("xcr0"),
   });
   c.r.setPair("rax", out.eax, 0);
   c.r.setPair("rbx", out.ebx, 0);
@@ -177,6 +177,20 @@ function debugRegister(c: CpuContext): number {
 
 export function readDebug(c: CpuContext): void {
   c.r.setBig("scratch0", c.r.getBig(`dr${debugRegister(c)}`));
+}
+
+const XCR0_X87 = 1;
+const XCR0_SSE = 2;
+
+/** XCR0, the one extended control register: x87 always, SSE, and AVX not without it (SDM vol. 3A, 2.6). Operands: value, number. */
+export function xsetbv(c: CpuContext): void {
+  const value = c.r.getBig("scratch0");
+  const possible = XCR0_X87 | XCR0_SSE | (c.features.has("avx") ? AVX_STATE : 0);
+  const low = Number(value & 0xffff_ffffn);
+  if (c.r.get("cpl") !== 0 || c.r.getBig("scratch1") !== 0n || value !== BigInt(low & possible)) throw fault();
+  if ((low & XCR0_X87) === 0 || (low & AVX_STATE) === (AVX_STATE & ~XCR0_SSE)) throw fault();
+  c.r.setBig("xcr0", value);
+  c.updateMode();
 }
 
 export function writeDebug(c: CpuContext): void {

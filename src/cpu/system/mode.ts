@@ -7,6 +7,10 @@ export const CR0_PG = 0x8000_0000;
 const CR4_LA57 = 0x1000;
 const EFER_LMA = 0x400;
 
+export const CR4_OSXSAVE = 1 << 18;
+/** State components in XCR0 that AVX needs: SSE and AVX. */
+export const AVX_STATE = 6;
+
 export const TF = 0x100;
 export const IF = 0x200;
 export const IOPL = 0x3000;

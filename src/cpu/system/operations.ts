@@ -17,6 +17,7 @@ const BY_NAME: Partial<Record<OperationName, Operation>> = {
   read_debug: control.readDebug,
   write_debug: control.writeDebug,
   lmsw: control.lmsw,
+  xsetbv: control.xsetbv,
   io_permission: control.ioPermission,
   check_base: control.checkBase,
   rdpmc: control.rdpmc,

@@ -1,19 +1,18 @@
 /**
- * FXSAVE and XSAVE: saving and restoring x87 and SSE state (SDM vol. 1, 10.5 and chapter 13). XCR0 may have x87 and SSE,
- * components 0 and 1; the room for AVX is kept in the state and in the area's layout.
- * Not modelled, as processors may choose: the init and modified optimisations (13.6). All components count as in use,
- * and XSAVEOPT writes what XSAVE does. The compacted format (XSAVEC, XSAVES) is not offered.
+ * FXSAVE and XSAVE: saving and restoring x87, SSE and AVX state (SDM vol. 1, 10.5 and chapter 13), components 0 to 2.
+ * What processors may choose (13.6): x87 and SSE always count as in use; AVX does where a bit above an XMM register is set.
+ * XSAVEOPT leaves out what is not in use, and writes what did not change (no modified optimisation). The compacted format
+ * (XSAVEC, XSAVES) is not offered.
  */
 import { type I32, type I64, i32, select, v128 } from "../../wasm/index.ts";
 import type { Context, Operand } from "../context.ts";
 import { insn } from "../row.ts";
+import { operation } from "../system/operation-names.ts";
 import { statusWord } from "./x87-control.ts";
 
 /** State components (13.1) that XCR0 may enable. */
-const X87 = 1;
-const SSE = 2;
-const AVX = 4;
-export const SUPPORTED_COMPONENTS = X87 | SSE;
+export const COMPONENT = { x87: 1, sse: 2, avx: 4 } as const;
+const { x87: X87, sse: SSE, avx: AVX } = COMPONENT;
 
 /** MXCSR bits that exist: the mask FXSAVE shows (10.2.3, 11.6.6). */
 export const MXCSR_MASK = 0xffff;
@@ -35,6 +34,8 @@ const AREA = {
   end: 512,
 } as const;
 const HEADER = { present: 512, compaction: 520, reserved: 528, end: 576 } as const;
+/** The area: XSAVE's own part begins behind the legacy region and the header (13.4.3; CPUID leaf 0Dh says it). */
+export const SAVE_AREA = { avx: HEADER.end, end: HEADER.end + 16 * 16 } as const;
 const REGISTER_BYTES = 16;
 
 const TS = 8;
@@ -110,15 +111,26 @@ function restoreX87(m: Context, area: Operand, wide: boolean): void {
   });
 }
 
-function saveXmm(m: Context, area: Operand): void {
+/** Halves of the vector registers, and where an area has them. */
+const HALVES = { xmm: { upper: 0, at: AREA.xmm }, upper: { upper: 1, at: SAVE_AREA.avx } } as const;
+
+function saveVectors(m: Context, area: Operand, half: keyof typeof HALVES): void {
+  const { upper, at } = HALVES[half];
   forEach(m, xmmCount(m), (n, distance) =>
-    m.storeVec(area.linearAt(distance.add(AREA.xmm)), m.runtimeFor("v128", "save.xmm", n)),
+    m.storeVec(area.linearAt(distance.add(at)), m.runtimeFor("v128", "save.vector", n, i32(upper))),
   );
 }
 
-function restoreXmm(m: Context, area: Operand): void {
+function restoreVectors(m: Context, area: Operand, half: keyof typeof HALVES): void {
+  const { upper, at } = HALVES[half];
   forEach(m, xmmCount(m), (n, distance) =>
-    m.runtime("save.setXmm", n, m.loadVec(area.linearAt(distance.add(AREA.xmm)))),
+    m.runtime("save.setVector", n, i32(upper), m.loadVec(area.linearAt(distance.add(at)))),
+  );
+}
+
+function clearVectors(m: Context, half: keyof typeof HALVES): void {
+  forEach(m, xmmCount(m), (n) =>
+    m.runtime("save.setVector", n, i32(HALVES[half].upper), v128(new Uint8Array(REGISTER_BYTES))),
   );
 }
 
@@ -168,7 +180,7 @@ const fxsave = (wide: boolean) => (m: Context, area: Operand) => {
   checkWrite(m, area, 16, AREA.end);
   saveX87(m, area, wide);
   saveMxcsr(m, area);
-  saveXmm(m, area);
+  saveVectors(m, area, "xmm");
 };
 
 const fxrstor = (wide: boolean) => (m: Context, area: Operand) => {
@@ -176,7 +188,7 @@ const fxrstor = (wide: boolean) => (m: Context, area: Operand) => {
   const mxcsr = checkedMxcsr(m, area, i32(1));
   restoreX87(m, area, wide);
   m.set("mxcsr", mxcsr);
-  restoreXmm(m, area);
+  restoreVectors(m, area, "xmm");
 };
 
 const needsOsxsave = (m: Context) => m.raiseIf(m.get("cr4", "i64").wrap().and(OSXSAVE).eqz(), UD);
@@ -188,15 +200,32 @@ function requested(m: Context): I32 {
   return m.f.let(m.get("xcr0", "i64").wrap().and(m.reg(0, 32).wrap()));
 }
 
-const xsave = (wide: boolean) => (m: Context, area: Operand) => {
+/** Components in use among those requested (XINUSE, 13.6). */
+function inUse(m: Context, components: I32): I32 {
+  const { f } = m;
+  const unused = f.local("i32");
+  unused.set(i32(0));
+  f.if(components.and(AVX), () => f.if(m.runtimeFor("i32", "save.avxInUse").eqz(), () => unused.set(i32(AVX))));
+  return f.let(components.and(unused.get().not()));
+}
+
+const xsave = (wide: boolean, optimised: boolean) => (m: Context, area: Operand) => {
   const { f } = m;
   const components = requested(m);
+  const used = inUse(m, components);
+  const written = optimised ? used : components;
   checkWrite(m, area, 64, HEADER.end);
+  f.if(written.and(AVX), () => {
+    area.linear(SAVE_AREA.end - 1);
+    m.probeWrite(area.linear(SAVE_AREA.avx), SAVE_AREA.end - SAVE_AREA.avx);
+  });
   const present = m.load(64, area.linear(HEADER.present)) as I64;
-  f.if(components.and(X87), () => saveX87(m, area, wide));
+  f.if(written.and(X87), () => saveX87(m, area, wide));
   f.if(components.and(SSE | AVX), () => saveMxcsr(m, area));
-  f.if(components.and(SSE), () => saveXmm(m, area));
-  m.store(64, area.linear(HEADER.present), f.let(present.or(components.extendU())));
+  f.if(written.and(SSE), () => saveVectors(m, area, "xmm"));
+  f.if(written.and(AVX), () => saveVectors(m, area, "upper"));
+  const others = present.and(components.extendU().not());
+  m.store(64, area.linear(HEADER.present), f.let(others.or(used.extendU())));
 };
 
 const xrstor = (wide: boolean) => (m: Context, area: Operand) => {
@@ -208,11 +237,15 @@ const xrstor = (wide: boolean) => (m: Context, area: Operand) => {
   const reserved = m.load(64, area.linear(HEADER.reserved)) as I64;
   const wrong = present.and(m.get("xcr0", "i64").not()).or(compaction).or(reserved);
   m.raiseIf(wrong.ne(0), GP, 0);
+  const inArea = f.let(present.wrap());
+  f.if(components.and(inArea).and(AVX), () => {
+    m.load(8, area.linear(SAVE_AREA.avx));
+    m.load(8, area.linear(SAVE_AREA.end - 1));
+  });
   const withMxcsr = f.let(components.and(SSE | AVX).nez());
   const mxcsr = checkedMxcsr(m, area, withMxcsr);
   // MXCSR comes from the area even where its registers are set to their initial state.
   m.set("mxcsr", select(withMxcsr, mxcsr, m.get("mxcsr")));
-  const inArea = f.let(present.wrap());
   f.if(components.and(X87), () =>
     f.if(
       inArea.and(X87),
@@ -220,13 +253,18 @@ const xrstor = (wide: boolean) => (m: Context, area: Operand) => {
       () => m.runtime("save.initX87"),
     ),
   );
-  f.if(components.and(SSE), () =>
-    f.if(
-      inArea.and(SSE),
-      () => restoreXmm(m, area),
-      () => forEach(m, xmmCount(m), (n) => m.runtime("save.setXmm", n, v128(new Uint8Array(16)))),
-    ),
-  );
+  for (const [component, half] of [
+    [SSE, "xmm"],
+    [AVX, "upper"],
+  ] as const) {
+    f.if(components.and(component), () =>
+      f.if(
+        inArea.and(component),
+        () => restoreVectors(m, area, half),
+        () => clearVectors(m, half),
+      ),
+    );
+  }
 };
 
 const xgetbv = (m: Context) => {
@@ -240,12 +278,9 @@ const xgetbv = (m: Context) => {
 
 const xsetbv = (m: Context) => {
   needsOsxsave(m);
-  m.raiseIf(m.get("cpl").nez(), GP, 0);
-  const low = m.reg(0, 32).wrap();
-  const impossible = low.and(~SUPPORTED_COMPONENTS).or(m.reg(2, 32).wrap()).or(m.reg(1, 32).wrap());
-  const avxWithoutSse = low.and(SSE | AVX).eq(AVX);
-  m.raiseIf(impossible.nez().or(low.and(X87).eqz()).or(avxWithoutSse), GP, 0);
-  m.set("xcr0", low.extendU());
+  m.set("scratch0", m.f.let(m.reg(0, 32).extendU().or(m.reg(2, 32).extendU().shl(32))));
+  m.set("scratch1", m.reg(1, 32).extendU());
+  m.runtimeMayFault("system", operation("xsetbv"));
 };
 
 export const SAVE_ROWS = [
@@ -253,12 +288,12 @@ export const SAVE_ROWS = [
   ...insn("FXSAVE64", fxsave(true), "NP REX.W 0F AE /0 | w:m | fpu nowait mode fxsr"),
   ...insn("FXRSTOR", fxrstor(false), "NP W0 0F AE /1 | m | fpu nowait mode fxsr"),
   ...insn("FXRSTOR64", fxrstor(true), "NP REX.W 0F AE /1 | m | fpu nowait mode fxsr"),
-  ...insn("XSAVE", xsave(false), "NP W0 0F AE /4 | w:m | mode xsave"),
-  ...insn("XSAVE64", xsave(true), "NP REX.W 0F AE /4 | w:m | mode xsave"),
+  ...insn("XSAVE", xsave(false, false), "NP W0 0F AE /4 | w:m | mode xsave"),
+  ...insn("XSAVE64", xsave(true, false), "NP REX.W 0F AE /4 | w:m | mode xsave"),
   ...insn("XRSTOR", xrstor(false), "NP W0 0F AE /5 | m | mode xsave"),
   ...insn("XRSTOR64", xrstor(true), "NP REX.W 0F AE /5 | m | mode xsave"),
-  ...insn("XSAVEOPT", xsave(false), "NP W0 0F AE /6 | w:m | mode xsaveopt"),
-  ...insn("XSAVEOPT64", xsave(true), "NP REX.W 0F AE /6 | w:m | mode xsaveopt"),
+  ...insn("XSAVEOPT", xsave(false, true), "NP W0 0F AE /6 | w:m | mode xsaveopt"),
+  ...insn("XSAVEOPT64", xsave(true, true), "NP REX.W 0F AE /6 | w:m | mode xsaveopt"),
   ...insn("XGETBV", xgetbv, "NP 0F 01 D0 | | xsave"),
   ...insn("XSETBV", xsetbv, "NP 0F 01 D1 | | xsave"),
 ];

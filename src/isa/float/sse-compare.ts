@@ -46,12 +46,13 @@ function predicate(p: Precision, imm: Operand, a: Vec, b: Vec): Vec {
   return equal.and(withEqual).or(less.and(withLess)).xor(opposite);
 }
 
-const packed =
-  (p: Precision): Meaning =>
+/** `predicates`: how many there are; 8, with VEX 32. They differ for NaNs alone, and in what they signal. */
+export const comparePacked =
+  (p: Precision, predicates: 8 | 32): Meaning =>
   (m, dst, src, imm) => {
     const b = src!.readVec();
     const a = dst!.readVec();
-    const number = imm!.read() as I32;
+    const number = (imm!.read() as I32).and(predicates - 1);
     dst!.writeVec(
       guarded(
         m,
@@ -70,13 +71,13 @@ const special = (p: Precision, a: Bits, b: Bits): I32[] => [
   denormal(p, a).or(denormal(p, b)),
 ];
 
-const scalar =
-  (p: Precision): Meaning =>
+export const compareScalar =
+  (p: Precision, predicates: 8 | 32): Meaning =>
   (m, dst, src, imm) => {
     const b = source(src!);
     const before = dst!.readVec();
     const a = m.f.let(lane(p, before));
-    const number = imm!.read() as I32;
+    const number = (imm!.read() as I32).and(predicates - 1);
     dst!.writeVec(
       guarded(
         m,
@@ -116,10 +117,10 @@ const flagsOf =
   };
 
 export const SSE_COMPARE: Row[] = [
-  ...insn("CMPPS", packed(SINGLE), "NP 0F C2 /r | rw:xmm, xmmm128, imm8 | sse"),
-  ...insn("CMPPD", packed(DOUBLE), "66 0F C2 /r | rw:xmm, xmmm128, imm8 | sse sse2"),
-  ...insn("CMPSS", scalar(SINGLE), "F3 0F C2 /r | rw:xmm, xmmm32, imm8 | sse"),
-  ...insn("CMPSD", scalar(DOUBLE), "F2 0F C2 /r | rw:xmm, xmmm64, imm8 | sse sse2"),
+  ...insn("CMPPS", comparePacked(SINGLE, 8), "NP 0F C2 /r | rw:xmm, xmmm128, imm8 | sse"),
+  ...insn("CMPPD", comparePacked(DOUBLE, 8), "66 0F C2 /r | rw:xmm, xmmm128, imm8 | sse sse2"),
+  ...insn("CMPSS", compareScalar(SINGLE, 8), "F3 0F C2 /r | rw:xmm, xmmm32, imm8 | sse"),
+  ...insn("CMPSD", compareScalar(DOUBLE, 8), "F2 0F C2 /r | rw:xmm, xmmm64, imm8 | sse sse2"),
   ...insn("UCOMISS", flagsOf(SINGLE, true), "NP 0F 2E /r | xmm, xmmm32 | sse"),
   ...insn("UCOMISD", flagsOf(DOUBLE, true), "66 0F 2E /r | xmm, xmmm64 | sse sse2"),
   ...insn("COMISS", flagsOf(SINGLE, false), "NP 0F 2F /r | xmm, xmmm32 | sse"),

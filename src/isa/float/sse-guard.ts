@@ -21,7 +21,7 @@
  * about the operands, and MXCSR is looked at only as far as it matters. Each guard is a conditional branch of its own,
  * so that an engine that knows MXCSR while it compiles can drop that one.
  */
-import { type Expr, type F32, type F64, i32, i64, op, v128 } from "../../wasm/index.ts";
+import { type Expr, type F32, type F64, i32, i64, type Local, op, v128 } from "../../wasm/index.ts";
 import type { Context, I32, I64, Operand, Vec } from "../context.ts";
 
 /** The two formats of SSE: letter in mnemonics and runtime functions, lanes, and how WebAssembly names them. */
@@ -78,8 +78,28 @@ export function guarded<E extends Expr>(m: Context, unless: readonly I32[], fast
 
 /** A runtime function of cpu/float that leaves its result in `floatVector`. */
 export function slowVector(m: Context, name: string, ...operands: (Vec | I32 | I64)[]): Vec {
-  m.runtimeMayFault(name, ...operands);
+  const slow = gathering.get(m);
+  if (slow) {
+    m.f.if(slow.get().eqz(), () => {
+      m.set("floatFlags", i32(0));
+      m.set("floatGather", i32(1));
+      slow.set(i32(1));
+    });
+    m.runtimeFor("i32", name, ...operands);
+  } else m.runtimeMayFault(name, ...operands);
   return m.get("floatVector", "v128");
+}
+
+/** Instructions being written whose exceptions are raised together; the local is 1 where one of their functions has run. */
+const gathering = new WeakMap<Context, Local<"i32">>();
+
+/** Raises the exceptions of all that `body` writes at once: the lanes of one instruction. */
+export function together(m: Context, body: () => void): void {
+  const slow = m.f.variable(i32(0));
+  gathering.set(m, slow);
+  body();
+  gathering.delete(m);
+  m.f.if(slow.get(), () => m.runtimeMayFault("sse.finish"));
 }
 /** The same with an integer result. */
 export function slowInteger(m: Context, name: string, ...operands: (Vec | I32 | I64)[]): I64 {

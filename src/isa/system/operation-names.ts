@@ -30,6 +30,7 @@ const NAMES = [
   "read_debug",
   "write_debug",
   "lmsw",
+  "xsetbv",
   "io_permission",
   "check_base",
   "rdpmc",

@@ -18,10 +18,12 @@ const typed = (name: string, opcode: string, op: Binary) => [
 
 /** ZF: no bit in common; CF: every bit of the source is in the destination. */
 const ptest = (m: Context, dst: Operand, src: Operand) => {
-  const a = dst.readVec();
-  const b = src.readVec();
-  const zf = and(a, b, m.f).test("v128.any_true").eqz();
-  const cf = andNot(a, b, m.f).test("v128.any_true").eqz();
+  const over = (op: Binary) =>
+    (dst.bits === 256 ? ([0, 1] as const) : ([0] as const))
+      .map((half) => op(dst.readVec(half), src.readVec(half), m.f))
+      .reduce((x, y) => x.or(y));
+  const zf = over(and).test("v128.any_true").eqz();
+  const cf = over(andNot).test("v128.any_true").eqz();
   m.flags.set(zf.shl(6).or(cf));
 };
 
