@@ -62,6 +62,8 @@ export class CodeCache {
   #top = ARENA_BASE;
   /** How often a jump is taken until its target is worth compiling; 0: never. */
   heat = 0;
+  /** Called when all records are dropped. */
+  onFlush: () => void = () => undefined;
 
   constructor(
     memory: ArrayBufferLike,
@@ -106,6 +108,7 @@ export class CodeCache {
     this.#bytes.fill(0, ARENA_BASE, this.#top);
     this.#top = ARENA_BASE;
     this.#across.clear();
+    this.onFlush();
     this.#registers.set("codeEpoch", this.#registers.get("codeEpoch") + 1);
     this.#exports.flush_code_tlb();
   }
@@ -272,7 +275,7 @@ export class CodeCache {
 /** Near transfers of control, which alone always have an operand size of 64 bits in 64-bit mode. */
 export const isJump = (row: Row): boolean => row.attributes.has("f64");
 
-function addressingOf(d: Decoded, mode64: boolean): Addressing {
+export function addressingOf(d: Decoded, mode64: boolean): Addressing {
   if (!d.isMemory || !d.row.operands.some(mayBeMemory)) return "none";
   if (!mode64 || d.addressSize !== 64) return "checked";
   return d.index === NO_REGISTER && d.override < 4 ? "base" : "full";

@@ -7,6 +7,7 @@ import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
+import { Jit } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
 import {
   CODE_PAGE_INDEX,
@@ -24,7 +25,7 @@ import {
 import type { CpuPorts, PortSize } from "./ports.ts";
 import { Registers } from "./registers.ts";
 import { STEP, WATCH } from "./runtime/debug.ts";
-import { EXIT } from "./runtime/exits.ts";
+import { ATTENTION, EXIT } from "./runtime/exits.ts";
 import type { Imports } from "./runtime/imports.ts";
 import { TRAP } from "./runtime/traps.ts";
 import { type CpuSnapshot, readFields, writeFields } from "./snapshot.ts";
@@ -109,6 +110,7 @@ export class Cpu implements CpuContext {
   readonly ram: Uint8Array;
   readonly memory: SystemMemory;
   readonly code: CodeCache;
+  readonly #jit: Jit | undefined;
   readonly #x: Exports;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -138,7 +140,7 @@ export class Cpu implements CpuContext {
     this.r = new Registers(memory.buffer);
     this.#attention = this.r.address("attention") >> 2;
     this.#watch = this.r.address("watch") >> 2;
-    const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size });
+    const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size + 1 });
     const instance = new WebAssembly.Instance(engine.compiled, {
       env: { memory, table },
       host: { ...this.#imports() },
@@ -146,6 +148,21 @@ export class Cpu implements CpuContext {
     this.#x = instance.exports as unknown as Exports;
     const decoder = new Decoder(ROWS, this.features);
     this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.handlers.slots, this.r, this.#x);
+    if (options.jit) {
+      this.#jit = new Jit({
+        memory,
+        table,
+        firstSlot: engine.handlers.size,
+        registers: this.r,
+        decoder,
+        effects: engine.effects,
+        functions: instance.exports,
+        slotOf: ({ row, variant }) => engine.handlers.slots.find(row, variant),
+      });
+      const jit = this.#jit;
+      this.code.heat = Math.max(1, options.jit.threshold);
+      this.code.onFlush = () => jit.dropAll();
+    }
     this.memory = new LinearMemory(memory.buffer, this.r, this.#x);
     this.reset();
   }
@@ -157,7 +174,7 @@ export class Cpu implements CpuContext {
 
   /** Something became pending: generated code returns at its next jump. */
   requestAttention(): void {
-    this.#words[this.#attention] = 1;
+    this.#words[this.#attention] = ATTENTION;
   }
 
   /** All that must be kept of this vCPU between two slices. The local APIC keeps its own. */
@@ -218,6 +235,7 @@ export class Cpu implements CpuContext {
     while (left > 0) {
       this.#words[this.#attention] = 0;
       if (this.#returns) break;
+      if (this.#jit?.pending) this.#jit.compile();
       const activity = r.get("activity");
       if (activity === ACTIVITY.shutdown) return "shutdown";
       const shadow = r.get("shadow");
@@ -513,8 +531,16 @@ export class Cpu implements CpuContext {
         this.#bytes.set(bytes, this.r.address("scratch0"));
         return undefined;
       },
-      hot: () => undefined,
-      drop_regions: () => undefined,
+      hot: () => {
+        this.#jit?.hot(this.r.getBig("scratch0"));
+        return undefined;
+      },
+      drop_regions: (page) => {
+        this.#jit?.dropPage(page! >>> 0);
+        // A region that runs now may be one of them: it leaves behind the store.
+        this.requestAttention();
+        return undefined;
+      },
       system: (operation) => this.#system(operation!),
     };
   }

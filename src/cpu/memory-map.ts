@@ -45,7 +45,12 @@ export const CODE_PAGE_INDEX = 1 * MiB;
 export const ARENA_BASE = 8 * MiB;
 export const ARENA_END = 72 * MiB;
 
-export const RAM_BASE = 72 * MiB;
+/** For each record of the arena, 16 bits: which entry of its region it is, where it is one (jit/region-code.ts). */
+export const REGION_ENTRIES = ARENA_END;
+/** Bytes of the arena for a byte of entries. */
+const RECORD_BYTES_PER_ENTRY_BYTE = 16;
+
+export const RAM_BASE = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_BYTES_PER_ENTRY_BYTE;
 
 if (STATE_BASE + STATE_SIZE > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
 if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

@@ -6,6 +6,9 @@ declare namespace WebAssembly {
   }
   class Table {
     constructor(descriptor: { element: "anyfunc"; initial: number; maximum?: number });
+    readonly length: number;
+    grow(by: number): number;
+    set(slot: number, value: null): void;
   }
   class Module {
     constructor(bytes: Uint8Array);

@@ -4,8 +4,17 @@
  */
 import type { ConditionCode } from "../../isa/context.ts";
 import { dependsOnSize, type Row } from "../../isa/row.ts";
-import { type Callable, FunctionBuilder, i32, ModuleBuilder, type Signature, type ValType } from "../../wasm/index.ts";
+import {
+  type Callable,
+  FunctionBuilder,
+  type IndirectType,
+  i32,
+  ModuleBuilder,
+  type Signature,
+  type ValType,
+} from "../../wasm/index.ts";
 import type { Addressing, Variant } from "../instruction-writer.ts";
+import { storeFlags } from "../jit/region-flags.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
@@ -121,7 +130,7 @@ export function* variantsOf(row: Row): Generator<Variant> {
 }
 
 /** (record, budget) → exit code. */
-const HANDLER: Signature = { params: ["i32", "i32"], results: ["i32"] };
+export const HANDLER: Signature = { params: ["i32", "i32"], results: ["i32"] };
 
 const nameOf = ({ row, size, addressing }: Variant): string =>
   `${row.mnemonic} ${row.operands.map((o) => o.text).join(",")} ${size}${addressing[0]}`;
@@ -151,6 +160,20 @@ export function numberHandlers(rows: readonly Row[]): HandlerTable {
   return { slots, size: next };
 }
 
+/** All runtime functions; `extra` are those that instruction families bring along. */
+export function runtimeFunctions(handlerType: IndirectType, extra: readonly RuntimeFunction[]): RuntimeFunction[] {
+  return [
+    ...PAGING_FUNCTIONS,
+    ...DEBUG_FUNCTIONS,
+    ...ACCESS_FUNCTIONS,
+    ...CONTROL_FUNCTIONS,
+    ...TRAP_FUNCTIONS,
+    ...controlFunctions(handlerType),
+    storeFlags,
+    ...extra,
+  ];
+}
+
 /**
  * The module, its handlers in the order of numberHandlers. `extra` are the runtime functions that instruction families
  * bring along.
@@ -160,15 +183,7 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   const byName = new Map<string, Callable>();
   for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
   const handlerType = module.indirect(HANDLER);
-  const runtimes = [
-    ...PAGING_FUNCTIONS,
-    ...DEBUG_FUNCTIONS,
-    ...ACCESS_FUNCTIONS,
-    ...CONTROL_FUNCTIONS,
-    ...TRAP_FUNCTIONS,
-    ...controlFunctions(handlerType),
-    ...extra,
-  ];
+  const runtimes = runtimeFunctions(handlerType, extra);
   const declared = runtimes.map((r) => {
     if (byName.has(r.name)) throw new Error(`runtime function ${r.name} is declared twice`);
     const f = module.func(r.name, r);
@@ -181,7 +196,7 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
     r.build(f, envFor(f));
     if (r.results.length > 0) f.unreachable();
   });
-  for (const name of EXPORTED) module.export(name, byName.get(name)!);
+  for (const { name } of runtimes) module.export(name, byName.get(name)!);
 
   const handlers: Callable[] = SPECIAL_HANDLERS.map((name) => byName.get(`handler_${name}`)!);
   for (const row of rows) {
@@ -215,30 +230,6 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   module.elements(0, handlers);
   return module.encode();
 }
-
-/** Runtime functions that TypeScript calls. */
-const EXPORTED = [
-  "run",
-  "run_step",
-  "fetch_following",
-  "translate",
-  "walk",
-  "ram_host",
-  "code_write",
-  "protect_code",
-  "deliver64",
-  "get_eflags",
-  "set_eflags",
-  "update_privilege",
-  "flush_tlb",
-  "flush_tlb_non_global",
-  "flush_code_tlb",
-  "invlpg",
-  "slow_read",
-  "slow_write",
-  "slow_rmw",
-  "commit_write",
-];
 
 function environment(f: FunctionBuilder, byName: ReadonlyMap<string, Callable>): RuntimeEnv {
   const find = (name: string) => {

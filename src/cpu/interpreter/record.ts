@@ -40,6 +40,8 @@ export const CODE_PAGE = {
   ramOffset: 4,
   /** Mode it was decoded in, i32. */
   mode: 8,
+  /** Not 0 where compiled regions hold code of the page, i32. */
+  regions: 12,
   /** Which of the 64 runs of 64 bytes hold decoded instructions, i64. */
   coverage: 16,
   map: 32,

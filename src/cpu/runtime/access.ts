@@ -279,8 +279,9 @@ const codeWrite = runtime("code_write", "i32 i32", "", (f, env) => {
 });
 
 /** Drops all decoded instructions of a code page. Records that still run, or that jumps are linked to, look themselves up again. */
-const invalidatePage = runtime("invalidate_page", "i32", "", (f) => {
+const invalidatePage = runtime("invalidate_page", "i32", "", (f, env) => {
   const page = f.let(f.param(0, "i32").get());
+  f.if(f.load("i32.load", page, CODE_PAGE.regions), () => f.call(env.fn("drop_regions"), page));
   const at = f.variable(page);
   const end = f.let(page.add(4096 * 4));
   f.loop((again) => {

@@ -272,13 +272,18 @@ export function controlFunctions(type: IndirectType) {
   });
 
   const fault = runtime("fault", "i32 i32", "i32", (f, env) => {
-    f.if(env.get("walkFlags").eq(NOT_CANONICAL), () => {
-      const throughSs = f.loadExpr("i32.load8_u", record(f), RECORD.segment).eq(SS);
-      f.if(env.get("faultVector").eq(13).and(throughSs), () => env.set("faultVector", i32(12)));
-      env.set("walkFlags", i32(0));
-    });
+    f.call(env.fn("settle_fault"), f.loadExpr("i32.load8_u", record(f), RECORD.segment).eq(SS));
     const linear = f.let(linearOf(f, env, record(f)));
     exit(f, env, EXIT.fault, f.callFor("i64", env.fn("code_offset"), linear), budgetOf(f));
+  });
+
+  /** The pending exception of compiled code; not zero: its access went through SS. */
+  const settleFault = runtime("settle_fault", "i32", "", (f, env) => {
+    f.if(env.get("walkFlags").eq(NOT_CANONICAL), () => {
+      const throughSs = f.param(0, "i32").get();
+      f.if(env.get("faultVector").eq(13).and(throughSs.nez()), () => env.set("faultVector", i32(12)));
+      env.set("walkFlags", i32(0));
+    });
   });
 
   const special: Record<SpecialHandler, (f: FunctionBuilder, env: RuntimeEnv) => void> = {
@@ -330,6 +335,7 @@ export function controlFunctions(type: IndirectType) {
     branch("branch64", undefined, true),
     branch("branch32", 0xffff_ffff, true),
     branch("branch16", 0xffff, false),
+    settleFault,
     fault,
     ...SPECIAL_HANDLERS.map((name) => runtime(`handler_${name}`, "i32 i32", "i32", special[name])),
   ];
@@ -387,6 +393,33 @@ const segmentAddress = runtime("segment_address", "i32 i64 i32 i32", "i64", (f, 
   f.return(offset.add(base).and(0xffff_ffff));
 });
 
+/**
+ * 1 where ES, CS, SS and DS span 4 GiB from 0 and SS, DS and ES can be written: an offset is a linear address then, and no
+ * access through them faults.
+ */
+const flatSegments = runtime("flat_segments", "", "i32", (f, env) => {
+  for (const name of ["es", "cs", "ss", "ds"]) {
+    f.if(
+      env
+        .get(`${name}.base`, "i64")
+        .eqz()
+        .eqz()
+        .or(env.get(`${name}.limit`).ne(-1)),
+      () => f.return(i32(0)),
+    );
+    // Usable, expand up, and writable data unless it is the code segment.
+    const bits = name === "cs" ? 0x10000 : 0x1000e;
+    f.if(
+      env
+        .get(`${name}.attributes`)
+        .and(bits)
+        .ne(name === "cs" ? 0 : 2),
+      () => f.return(i32(0)),
+    );
+  }
+  f.return(env.get("stackMask", "i64").eq(0xffff_ffff));
+});
+
 const random = runtime("random", "", "i64", (f, env) => {
   f.call(env.fn("read_random"));
   f.return(env.get("scratch0", "i64"));
@@ -396,4 +429,4 @@ const tsc = runtime("tsc", "", "i64", (f, env) => {
   f.return(env.get("scratch0", "i64"));
 });
 
-export const CONTROL_FUNCTIONS = [segmentAddress, random, tsc];
+export const CONTROL_FUNCTIONS = [segmentAddress, flatSegments, random, tsc];

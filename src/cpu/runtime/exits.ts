@@ -1,3 +1,6 @@
+/** The state's `attention` while it asks for something: more than any budget, so that one compare sees both. */
+export const ATTENTION = 0x7fff_ffff;
+
 /** Why generated code returned to the run loop. `rip` and `budget` are stored first, always. */
 export const EXIT = {
   /** The budget ran out, or a repeated instruction was interrupted between two passes. */

@@ -8,6 +8,7 @@ import { LazyFlags } from "../flags.ts";
 import { CODE_TLB_BASE, CODE_TLB_SET_SIZE, TLB_BASE, TLB_NONE, TLB_SET_SIZE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
+import { ATTENTION } from "./exits.ts";
 import { ACCESS } from "./paging.ts";
 import { dataTlbOffset } from "./tlb.ts";
 
@@ -231,13 +232,13 @@ const iret64 = runtime("iret64", "", "i32", (f, env) => {
   f.call(env.fn("set_eflags"), f.let(flags.and(IRET_FLAGS)));
   f.if(env.get("nmiBlocked"), () => {
     env.set("nmiBlocked", i32(0));
-    env.set("attention", i32(1));
+    env.set("attention", i32(ATTENTION));
   });
   // RF matters to instruction breakpoints only. While there are any, the run loop clears it after the next instruction.
   f.if(flags.and(RF), () => {
     f.if(
       env.get("watch").and(WATCH.code),
-      () => env.set("attention", i32(1)),
+      () => env.set("attention", i32(ATTENTION)),
       () => env.set("eflags", env.get("eflags").and(~RF)),
     );
   });
@@ -262,7 +263,7 @@ const stepBySystemCall = runtime("step_by_system_call", "", "", (f, env) => {
   env.set("stepTrap", i32(0));
   f.if(env.get("eflags").and(TF), () => {
     env.set("pendingDebug", env.get("pendingDebug").or(SINGLE_STEP));
-    env.set("attention", i32(1));
+    env.set("attention", i32(ATTENTION));
   });
 });
 

@@ -1,4 +1,5 @@
 /** Far RET and IRET in every mode (SDM vol. 2 RET, IRET; vol. 3A, 5.8.6, 6.12.1, 6.14.3; vol. 3B, 21.2.5). */
+import { ATTENTION } from "../runtime/exits.ts";
 import { DS, ES, FS, GP, GS, GuestFault, type SegmentCache, type SystemContext, type Width } from "./access.ts";
 import { type Arrival, arrive, checkTarget, loadCode, realCode, returnCode } from "./code.ts";
 import {
@@ -112,7 +113,7 @@ function dropInnerSegments(c: SystemContext, cpl: number): void {
 /** `nextRip`: what a task that is left by IRET resumes at later. */
 export function interruptReturn(c: SystemContext, size: OperandSize, nextRip: bigint): void {
   // Whether or not it faults, IRET ends the blocking of NMIs (SDM vol. 3A, 6.7.1).
-  if (c.r.get("nmiBlocked") !== 0) c.r.set("attention", 1);
+  if (c.r.get("nmiBlocked") !== 0) c.r.set("attention", ATTENTION);
   c.r.set("nmiBlocked", 0);
   if (isRealLike(c)) {
     returnRealLike(c, size);

@@ -1,0 +1,259 @@
+/** One region: blocks in, a function out. */
+import type { FunctionBuilder, I32, Label, Lent } from "../../wasm/index.ts";
+import type { Block, Blocks, Instruction } from "./blocks.ts";
+import { type Structure, structure } from "./graph.ts";
+import { MAX_ENTRIES, RegionCode, type RegionModule } from "./region-code.ts";
+import { FLAG_KIND, type FlagKind, type FlagUse, MIXED } from "./region-flags.ts";
+import { type Flow, NotCompiled, RegionWriter } from "./region-writer.ts";
+
+export interface CompiledRegion {
+  readonly f: FunctionBuilder;
+  /** Positions where it is entered; the place in the list is the entry number. */
+  readonly entries: readonly number[];
+}
+
+/** Undefined where its control flow needs more entries than a region may have. */
+export function compileRegion(
+  name: string,
+  module: RegionModule,
+  slot: number,
+  found: Blocks,
+  in64: boolean,
+): CompiledRegion | undefined {
+  const { blocks } = found;
+  const graph = { successors: blocks.map((b) => b.successors), entries: found.entries };
+  const shape = structure(graph, MAX_ENTRIES);
+  if (!shape) return undefined;
+  const region = new RegionCode(name, module, slot, found.pages, in64);
+  new Compiler(region, blocks, shape).write();
+  return { f: region.f, entries: shape.entries.map((b) => blocks[b]!.pos) };
+}
+
+/** What one instruction does to flags and stack pointer; undefined where it cannot be compiled. Writes it into nothing. */
+export function probe(
+  module: RegionModule,
+  insn: Omit<Instruction, "flags" | "movesStack">,
+  in64: boolean,
+): { flags: FlagUse; movesStack: boolean } | undefined {
+  const region = new RegionCode("probe", module, 0, [], in64);
+  const full: Instruction = {
+    ...insn,
+    flags: { reads: false, kind: undefined, conditional: false },
+    movesStack: false,
+  };
+  const nothing: Flow = { relative: () => undefined, indirect: () => undefined, again: () => undefined };
+  let result: { flags: FlagUse; movesStack: boolean } | undefined;
+  try {
+    region.frame(false, () => {
+      region.flags.enter(FLAG_KIND.triple);
+      region.flags.begin(false);
+      const writer = new RegionWriter(region, full, nothing, false);
+      writer.write();
+      result = { flags: region.flags.use, movesStack: writer.movesStack };
+    });
+  } catch (error) {
+    if (error instanceof NotCompiled) return undefined;
+    throw error;
+  }
+  return result;
+}
+
+class Compiler {
+  readonly #region: RegionCode;
+  readonly #blocks: readonly Block[];
+  readonly #shape: Structure;
+  readonly #numbers: ReadonlyMap<number, number>;
+  readonly #kinds: FlagKind[];
+  readonly #loops: Label[] = [];
+  readonly #ends: Label[] = [];
+
+  constructor(region: RegionCode, blocks: readonly Block[], shape: Structure) {
+    this.#region = region;
+    this.#blocks = blocks;
+    this.#shape = shape;
+    this.#numbers = new Map(blocks.map((b, i) => [b.pos, i]));
+    this.#kinds = flagKinds(blocks, shape);
+  }
+
+  write(): void {
+    const { f, entry } = this.#region;
+    const { entries, children, switches } = this.#shape;
+    this.#region.frame(switches, () => {
+      if (!switches) {
+        this.#tree(entries[0]!);
+        return;
+      }
+      this.#within(this.#sorted(children[this.#blocks.length]!), () => {
+        const labels = entries.map((b) => this.#ends[b]!);
+        f.brTable(labels, labels[0]!, entry.get() as I32);
+      });
+    });
+  }
+
+  /** Blocks with several ways in, the first in order last: it is the innermost. */
+  #sorted(blocks: readonly number[]): number[] {
+    const { order, isMerge } = this.#shape;
+    return blocks.filter((b) => isMerge[b]).sort((a, b) => order[b]! - order[a]!);
+  }
+
+  #tree(block: number): void {
+    const { f } = this.#region;
+    const merges = this.#sorted(this.#shape.children[block]!);
+    const inside = () => this.#within(merges, () => this.#block(block));
+    if (this.#shape.isHeader[block]) {
+      f.loop((again) => {
+        this.#loops[block] = again;
+        inside();
+      });
+    } else inside();
+  }
+
+  #within(merges: readonly number[], body: () => void): void {
+    const [outer, ...rest] = merges;
+    if (outer === undefined) {
+      body();
+      return;
+    }
+    this.#region.f.block((end) => {
+      this.#ends[outer] = end;
+      this.#within(rest, body);
+    });
+    this.#tree(outer);
+  }
+
+  #block(number: number): void {
+    const region = this.#region;
+    const { f, flags } = region;
+    const block = this.#blocks[number]!;
+    const count = block.instructions.length;
+    const here = { number, count };
+    flags.enter(this.#kinds[number]!);
+    let held: Lent = [];
+    for (const [i, insn] of block.instructions.entries()) {
+      region.done = i;
+      const lent = f.lend();
+      flags.begin(insn.flags.conditional);
+      const writer = new RegionWriter(region, insn, this.#flow(here, insn), insn.movesStack);
+      const goesOn = writer.write();
+      // What flags are still to be computed from stays until other flags take its place.
+      if (flags.holds) held.push(...lent);
+      else {
+        f.giveBack(held);
+        f.giveBack(lent);
+        held = [];
+      }
+      if (goesOn && i === count - 1) {
+        region.retire(count);
+        this.#go(here.number, insn.next);
+      }
+    }
+    f.giveBack(held);
+  }
+
+  #flow(here: { number: number; count: number }, insn: Instruction): Flow {
+    const region = this.#region;
+    const { f } = region;
+    return {
+      relative: (_, condition) => {
+        region.retire(here.count);
+        const target = insn.target!;
+        if (!condition) {
+          this.#go(here.number, target);
+          return;
+        }
+        f.if(condition, () => this.#go(here.number, target));
+        this.#go(here.number, insn.next);
+      },
+      indirect: (target) => {
+        region.retire(here.count);
+        region.indirect(target);
+      },
+      again: (condition) => {
+        region.retire(here.count);
+        f.if(condition, () => this.#go(here.number, insn.pos));
+        this.#go(here.number, insn.next);
+      },
+    };
+  }
+
+  /** Goes from a block to a position. */
+  #go(from: number, pos: number): void {
+    const region = this.#region;
+    const { f, flags } = region;
+    const to = this.#numbers.get(pos);
+    if (to === undefined || !this.#blocks[from]!.successors.includes(to)) {
+      region.exit(region.linear(pos));
+      return;
+    }
+    const kind = this.#shape.edge(from, to);
+    if (kind === "back" || kind === "entry") {
+      const stop = (region.budget.get() as I32).leS(region.env.get("attention"));
+      f.if(stop, () => region.exit(region.linear(pos)));
+    }
+    if (kind === "inline") {
+      const saved = flags.save();
+      this.#tree(to);
+      flags.restore(saved);
+      return;
+    }
+    flags.settleOnEdge(this.#kinds[to]!);
+    if (kind === "back") f.br(this.#loops[to]!);
+    else if (kind === "forward") f.br(this.#ends[to]!);
+    else region.dispatch(this.#shape.entries.indexOf(to));
+  }
+}
+
+/** The form flags have at the start of each block. */
+function flagKinds(blocks: readonly Block[], shape: Structure): FlagKind[] {
+  const count = blocks.length;
+  const last = blocks.map((b) => {
+    for (let i = b.instructions.length - 1; i >= 0; i--) {
+      const use = b.instructions[i]!.flags;
+      if (use.conditional) return FLAG_KIND.triple;
+      if (use.kind !== undefined) return use.kind;
+    }
+    return undefined;
+  });
+  // Whether a block, or one behind it, looks at flags that were set before it.
+  const needs = blocks.map((b) => {
+    for (const { flags } of b.instructions) {
+      if (flags.reads || flags.conditional) return true;
+      if (flags.kind !== undefined) return false;
+    }
+    return undefined;
+  });
+  const live: boolean[] = needs.map((n) => n === true);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let b = count - 1; b >= 0; b--) {
+      if (live[b] || needs[b] === false) continue;
+      if (blocks[b]!.successors.some((s) => live[s])) {
+        live[b] = true;
+        changed = true;
+      }
+    }
+  }
+  const UNKNOWN = -2;
+  const kinds: FlagKind[] = Array.from({ length: count }, () => UNKNOWN);
+  for (const entry of shape.entries) kinds[entry] = FLAG_KIND.triple;
+  const fixed = new Set(shape.entries);
+  const ordered = [...blocks.keys()]
+    .filter((b) => shape.order[b]! >= 0)
+    .sort((a, b) => shape.order[a]! - shape.order[b]!);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const b of ordered) {
+      const out = last[b] ?? kinds[b]!;
+      if (out === UNKNOWN) continue;
+      for (const s of blocks[b]!.successors) {
+        if (fixed.has(s) || kinds[s] === out) continue;
+        const met = kinds[s] === UNKNOWN ? out : live[s] ? FLAG_KIND.triple : MIXED;
+        if (met === kinds[s]) continue;
+        kinds[s] = met;
+        changed = true;
+        if (met === FLAG_KIND.triple || met === MIXED) fixed.add(s);
+      }
+    }
+  }
+  return kinds;
+}

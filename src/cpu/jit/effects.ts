@@ -1,0 +1,81 @@
+/**
+ * What a runtime function does to the part of the state that compiled code keeps in locals. It follows from the function itself:
+ * its body is written once into nothing, and the fields it names are noted.
+ */
+import { FunctionBuilder, typed } from "../../wasm/index.ts";
+import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
+import { IMPORTS } from "../runtime/imports.ts";
+import { FIELDS, GPR_NAMES } from "../state.ts";
+
+export interface Effects {
+  /** It reads or writes general registers. */
+  readonly registers: boolean;
+  /** It reads or writes the arithmetic flags' fields. */
+  readonly flags: boolean;
+  /** It reads or writes XMM registers. */
+  readonly vectors: boolean;
+  /** It may choose another TLB set. */
+  readonly tlb: boolean;
+}
+
+/** Imports that reach the whole state. */
+const ALL: Effects = { registers: true, flags: true, vectors: true, tlb: true };
+const NONE: Effects = { registers: false, flags: false, vectors: false, tlb: false };
+const WIDE_IMPORTS = new Set(["system"]);
+
+export class RuntimeEffects {
+  readonly #functions: ReadonlyMap<string, RuntimeFunction>;
+  readonly #known = new Map<string, Effects>(IMPORTS.map(({ name }) => [name, WIDE_IMPORTS.has(name) ? ALL : NONE]));
+
+  constructor(functions: readonly RuntimeFunction[]) {
+    this.#functions = new Map(functions.map((f) => [f.name, f]));
+  }
+
+  signature(name: string): RuntimeFunction {
+    const found = this.#functions.get(name);
+    if (!found) throw new Error(`no runtime function ${name}`);
+    return found;
+  }
+
+  of(name: string): Effects {
+    const known = this.#known.get(name);
+    if (known) return known;
+    // Recursion ends here; what the function does besides is added below.
+    this.#known.set(name, NONE);
+    const wanted = this.signature(name);
+    const fields = new Set<string>();
+    const written = new Set<string>();
+    const called = new Set<string>();
+    const f = new FunctionBuilder(name, 0, wanted);
+    const env: RuntimeEnv = {
+      get: (field, type) => {
+        fields.add(field);
+        return typed(type ?? ("i32" as never), () => undefined);
+      },
+      set: (field) => {
+        fields.add(field);
+        written.add(field);
+      },
+      address: (field) => {
+        fields.add(field);
+        return FIELDS.get(field)!.offset;
+      },
+      fn: (other) => {
+        called.add(other);
+        const imported = IMPORTS.find((row) => row.name === other);
+        const { params, results } = imported ?? this.signature(other);
+        return { name: other, index: 0, params, results };
+      },
+    };
+    wanted.build(f, env);
+    const inner = [...called].map((other) => this.of(other));
+    const effects: Effects = {
+      registers: GPR_NAMES.some((r) => fields.has(r)) || inner.some((e) => e.registers),
+      flags: [...fields].some((name) => name.startsWith("flag")) || inner.some((e) => e.flags),
+      vectors: [...fields].some((name) => name.startsWith("ymm")) || inner.some((e) => e.vectors),
+      tlb: written.has("dataTlb") || inner.some((e) => e.tlb),
+    };
+    this.#known.set(name, effects);
+    return effects;
+  }
+}

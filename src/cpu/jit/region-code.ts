@@ -1,0 +1,362 @@
+/**
+ * The function of one region while it is written: its locals, and the ways out of it.
+ *
+ *   loop dispatch            entry number → block
+ *     block fault, leave     `info` says where and after how many instructions of the block
+ *       block indirect       `target` is looked up; one of this region's entries goes round by `dispatch`
+ *         block enter        `target` is outside
+ *           blocks …
+ *
+ * General registers, XMM registers and flags live in locals. What the region uses is loaded at its start, what it changes is
+ * stored on every way out.
+ */
+import type { Half } from "../../isa/context.ts";
+import {
+  type Callable,
+  type ExprOf,
+  FunctionBuilder,
+  type I32,
+  type I64,
+  type IndirectType,
+  i32,
+  type Label,
+  type Local,
+  type ValType,
+} from "../../wasm/index.ts";
+import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
+import type { RuntimeEnv } from "../runtime/define.ts";
+import { EXIT } from "../runtime/exits.ts";
+import { codeTlbOffset } from "../runtime/tlb.ts";
+import { FIELDS, GPR_NAMES, offsetOf } from "../state.ts";
+import type { Instruction, RegionPage } from "./blocks.ts";
+import type { RuntimeEffects } from "./effects.ts";
+import { type FlagLocals, RegionFlags } from "./region-flags.ts";
+
+/** Bits of `info`: position (signed), instructions of the block that were done, access through SS. */
+const INFO = { position: 20, count: 10, stack: 1 << 30 } as const;
+/** Entry word of a record: entry number in the low bits, distance of its page plus a bias above. */
+export const ENTRY_WORD = { numberBits: 6, bias: 512 } as const;
+export const MAX_ENTRIES = 1 << ENTRY_WORD.numberBits;
+
+const HANDLER_PARAMS = ["i32", "i32"] as const;
+
+/** Runtime functions and types of the module that the region belongs to. */
+export interface RegionModule {
+  fn(name: string): Callable;
+  readonly handlerType: IndirectType;
+  readonly effects: RuntimeEffects;
+}
+
+export class RegionCode {
+  readonly f: FunctionBuilder;
+  readonly env: RuntimeEnv;
+  readonly flags: RegionFlags;
+  readonly effects: RuntimeEffects;
+  readonly tlb: Local<"i32">;
+  readonly in64: boolean;
+  readonly #module: RegionModule;
+  readonly #slot: number;
+  readonly #pages: readonly RegionPage[];
+  readonly #registers: (Local<"i64"> | undefined)[] = [];
+  readonly #written: boolean[] = [];
+  readonly #vectors: (Local<"v128"> | undefined)[] = [];
+  readonly #vectorsWritten: boolean[] = [];
+  readonly #assumed = new Set<string>();
+  readonly #flagLocals: FlagLocals;
+  readonly #base: Local<"i64">;
+  readonly #target: Local<"i64">;
+  readonly #info: Local<"i32">;
+  readonly entry: Local<"i32">;
+  /** Not 0 where a store of this instruction left something for the run loop; 0 at the start of every instruction. */
+  readonly late: Local<"i32">;
+  #labels: { fault: Label; leave: Label; indirect: Label; enter: Label; dispatch: Label } | undefined;
+  #tlbUsed = false;
+  /** Instructions of the present block that are done. */
+  done = 0;
+
+  constructor(name: string, module: RegionModule, slot: number, pages: readonly RegionPage[], in64: boolean) {
+    const f = new FunctionBuilder(name, 0, { params: HANDLER_PARAMS, results: ["i32"] });
+    this.f = f;
+    this.#module = module;
+    this.effects = module.effects;
+    this.#slot = slot;
+    this.#pages = pages;
+    this.in64 = in64;
+    this.tlb = f.local("i32");
+    this.#base = f.local("i64");
+    this.#target = f.local("i64");
+    this.#info = f.local("i32");
+    this.entry = f.local("i32");
+    this.late = f.local("i32");
+    this.#flagLocals = { a: f.local("i64"), b: f.local("i64"), c: f.local("i32"), kind: f.local("i32") };
+    this.flags = new RegionFlags(f, this.#flagLocals);
+    this.env = {
+      get: (field, type) => this.#get(field, type),
+      set: (field, value) => this.#set(field, value),
+      address: (field) => STATE_BASE + offsetOf(field),
+      fn: (callee) => module.fn(callee),
+    };
+  }
+
+  // ---- state
+
+  register(number: number): Local<"i64"> {
+    return (this.#registers[number] ??= this.f.local("i64"));
+  }
+  setRegister(number: number, value: I64): void {
+    this.#written[number] = true;
+    this.register(number).set(value);
+  }
+  /** One half of a vector register. */
+  vector(number: number, half: Half = 0): Local<"v128"> {
+    return (this.#vectors[number * 2 + half] ??= this.f.local("v128"));
+  }
+  setVector(number: number, value: ExprOf<"v128">, half: Half = 0): void {
+    this.#vectorsWritten[number * 2 + half] = true;
+    this.vector(number, half).set(value);
+  }
+  /** The region is only entered while this state field is zero. */
+  assume(field: string): void {
+    this.#assumed.add(field);
+  }
+  /** Linear address of a position. */
+  linear(pos: number): I64 {
+    const at = (this.#base.get() as I64).add(pos);
+    return this.in64 ? at : at.and(0xffff_ffff);
+  }
+  contains(pos: number): boolean {
+    const distance = Math.floor(pos / 4096);
+    return this.#pages.some((page) => page.distance === distance);
+  }
+  get budget(): Local<"i32"> {
+    return this.f.param(1, "i32");
+  }
+
+  #get<T extends ValType = "i32">(field: string, type?: T): ExprOf<T> {
+    const number = GPR_NAMES.indexOf(field);
+    if (number >= 0) return this.f.let(this.register(number).get()) as unknown as ExprOf<T>;
+    const found = FIELDS.get(field);
+    if (!found) throw new Error(`no CPU state field ${field}`);
+    return this.f.load(`${(type ?? "i32") as "i32" | "i64"}.load`, i32(0), STATE_BASE + found.offset) as never;
+  }
+  #set(field: string, value: ExprOf<ValType>): void {
+    const number = GPR_NAMES.indexOf(field);
+    if (number >= 0) {
+      this.setRegister(number, value as I64);
+      return;
+    }
+    this.f.store(`${value.type as "i32" | "i64"}.store`, i32(0), value, STATE_BASE + offsetOf(field));
+  }
+
+  loadTlb(): void {
+    this.#tlbUsed = true;
+    this.tlb.set(this.#get("dataTlb"));
+  }
+  /** The flags into the state, for a runtime function. */
+  storeFlags(): void {
+    this.flags.leaveWith();
+    this.#storeFlags();
+  }
+  #storeFlags(): void {
+    const { a, b, c, kind } = this.#flagLocals;
+    this.f.if(
+      kind.get(),
+      () => this.f.call(this.#module.fn("store_flags"), kind.get(), a.get(), b.get(), c.get()),
+      () => {
+        this.#set("flagResult", a.get());
+        this.#set("flagCarry", c.get());
+        this.#set("flagMisc", (b.get() as I64).wrap());
+      },
+    );
+  }
+  loadFlags(): void {
+    const { a, b, c } = this.#flagLocals;
+    a.set(this.#get("flagResult", "i64"));
+    c.set(this.#get("flagCarry"));
+    b.set(this.#get("flagMisc").extendU());
+    this.flags.reloaded();
+  }
+
+  // ---- ways out, from inside a block
+
+  #note(insn: Instruction, pos: number, done: number): void {
+    const stack = throughStack(insn) ? INFO.stack : 0;
+    this.flags.leaveWith();
+    this.#info.set(i32((pos & ((1 << INFO.position) - 1)) | (done << INFO.position) | stack));
+  }
+  fault(insn: Instruction): void {
+    this.#note(insn, insn.pos, this.done);
+    this.f.br(this.#labels!.fault);
+  }
+  /** To the run loop, in front of the instruction at `pos`; `more` instructions are done beside those of the block so far. */
+  leave(insn: Instruction, pos: number, more: number): void {
+    this.#note(insn, pos, this.done + more);
+    this.f.br(this.#labels!.leave);
+  }
+  /** To an address outside. The block's instructions have been taken from the budget. */
+  exit(target: I64): void {
+    this.flags.leaveWith();
+    this.#target.set(target);
+    this.f.br(this.#labels!.enter);
+  }
+  /** To an address that is not known. */
+  indirect(target: I64): void {
+    this.flags.leaveWith();
+    this.#target.set(target);
+    this.f.br(this.#labels!.indirect);
+  }
+  /** To an entry of this region, by its number. */
+  dispatch(entry: number): void {
+    this.entry.set(i32(entry));
+    this.f.br(this.#labels!.dispatch);
+  }
+  retire(count: number): void {
+    if (count > 0) this.budget.set((this.budget.get() as I32).sub(count));
+  }
+
+  // ---- the whole function
+
+  /**
+   * Writes the frame around the blocks. `body` writes all blocks, with `dispatch` as the loop around them. `many`: there
+   * are several entries.
+   */
+  frame(many: boolean, body: () => void): void {
+    const { f } = this;
+    f.loop((dispatch) => {
+      f.block((fault) => {
+        f.block((leave) => {
+          f.block((indirect) => {
+            f.block((enter) => {
+              this.#labels = { fault, leave, indirect, enter, dispatch };
+              body();
+              f.unreachable();
+            });
+            this.#spill();
+            f.returnCall(this.#module.fn("enter"), this.#target.get(), this.budget.get());
+          });
+          this.#writeIndirect(many);
+        });
+        this.#writeEnd(EXIT.leave);
+      });
+      const stackFault = (this.#info.get() as I32).and(INFO.stack);
+      f.call(this.#module.fn("settle_fault"), stackFault);
+      this.#writeEnd(EXIT.fault);
+    });
+    f.unreachable();
+    f.prepend(() => this.#prologue(many));
+  }
+
+  #writeEnd(code: number): void {
+    const { f } = this;
+    this.#spill();
+    const info = this.#info.get() as I32;
+    const shift = 32 - INFO.position;
+    const pos = info.shl(shift).shrS(shift).extendS();
+    const rip = (this.#base.get() as I64).add(pos);
+    this.#set("rip", this.in64 ? rip : rip.and(0xffff_ffff));
+    const done = info.shrU(INFO.position).and((1 << INFO.count) - 1);
+    this.#set("budget", (this.budget.get() as I32).sub(done));
+    f.return(i32(code));
+  }
+
+  /** The frequent way of `enter`: the page is in the code TLB, the byte has a record, nothing waits. */
+  #writeIndirect(many: boolean): void {
+    const { f } = this;
+    const target = this.#target.get() as I64;
+    const low = f.let(target.wrap());
+    const tlbEntry = f.let(codeTlbOffset(low).add(this.#get("codeTlb")));
+    const page = f.let(target.and(-4096));
+    const budget = this.budget.get() as I32;
+    const ready = budget.gtS(this.#get("attention"));
+    f.if(f.loadExpr("i64.load", tlbEntry, 0).eq(page).and(ready), () => {
+      const record = f.load("i32.load", f.loadExpr("i32.load", tlbEntry, 8).add(low.and(4095).shl(2)), CODE_PAGE.map);
+      f.if(record, () => {
+        const slot = f.load("i32.load16_u", record, RECORD.handler);
+        if (many) {
+          f.if(slot.eq(this.#slot), () => {
+            const word = this.#entryWord(record);
+            f.if(this.#baseOf(page, word).eq(this.#base.get() as I64), () => {
+              this.entry.set(word.and(MAX_ENTRIES - 1));
+              f.br(this.#labels!.dispatch);
+            });
+          });
+        }
+        this.#set("ripPage", page);
+        this.#spill();
+        f.returnCallIndirect(this.#module.handlerType, slot, record, budget);
+      });
+    });
+    this.#spill();
+    f.returnCall(this.#module.fn("enter"), target, budget);
+  }
+  #entryWord(record: I32): I32 {
+    return this.f.load("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES);
+  }
+  /** Where the root's page lies, when the page of an entry with this word lies at `page`. */
+  #baseOf(page: I64, word: I32): I64 {
+    return page.sub(word.shrU(ENTRY_WORD.numberBits).sub(ENTRY_WORD.bias).extendS().shl(12));
+  }
+
+  #spill(): void {
+    this.#registers.forEach((local, n) => {
+      if (local && this.#written[n])
+        this.f.store("i64.store", i32(0), local.get(), STATE_BASE + offsetOf("rax") + n * 8);
+    });
+    this.#vectors.forEach((local, n) => {
+      if (local && this.#vectorsWritten[n]) {
+        this.f.store("v128.store", i32(0), local.get(), STATE_BASE + offsetOf("ymm0") + n * 16);
+      }
+    });
+    this.#storeFlags();
+  }
+
+  /** In front of everything: may the region be entered, and where; then its registers. */
+  #prologue(many: boolean): void {
+    const { f } = this;
+    const record = f.param(0, "i32").get() as I32;
+    const instead = () => {
+      const single = f.loadExpr("i32.load16_u", record, RECORD.single);
+      f.returnCallIndirect(this.#module.handlerType, single, record, this.budget.get());
+    };
+    const page = this.#get("ripPage", "i64");
+    if (many) {
+      const word = this.#entryWord(record);
+      this.entry.set(word.and(MAX_ENTRIES - 1));
+      this.#base.set(this.#baseOf(page, word));
+    } else this.#base.set(page);
+    for (const field of this.#assumed) f.if(this.#get(field), instead);
+    if (!this.in64) f.if(f.callFor("i32", this.#module.fn("flat_segments")).eqz(), instead);
+    if (this.#pages.length > 1) {
+      for (const { distance, codePage } of this.#pages) {
+        if (distance === 0 && !many) continue;
+        const linear = f.let(this.linear(distance * 4096));
+        const entry = f.let(codeTlbOffset(linear.wrap()).add(this.#get("codeTlb")));
+        const wrong = f
+          .loadExpr("i64.load", entry, 0)
+          .ne(linear)
+          .or(f.loadExpr("i32.load", entry, 8).ne(codePage));
+        f.if(wrong, instead);
+      }
+    }
+    if (this.#tlbUsed) this.loadTlb();
+    this.#registers.forEach((local, n) => {
+      local?.set(f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("rax") + n * 8));
+    });
+    this.#vectors.forEach((local, n) => {
+      local?.set(f.loadExpr("v128.load", i32(0), STATE_BASE + offsetOf("ymm0") + n * 16));
+    });
+    this.loadFlags();
+  }
+
+  useTlb(): Local<"i32"> {
+    this.#tlbUsed = true;
+    return this.tlb;
+  }
+}
+
+const SS = 2;
+/** Instructions that load and store through SS by themselves. */
+const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
+const throughStack = ({ d, row }: Instruction): boolean =>
+  (ON_STACK.has(row.mnemonic) && !d.isMemory ? SS : d.segment) === SS;
