@@ -62,9 +62,14 @@ export interface CpuOptions {
   readonly id: number;
   /**
    * Code that was entered this often is compiled; 0 compiles everything before it first runs. False or absent: nothing is
-   * compiled, the interpreter runs alone. Nothing compiles yet.
+   * compiled, the interpreter runs alone.
    */
   readonly jit?: { readonly threshold: number } | false;
+  /**
+   * A repeated string instruction does one element a pass. Each pass counts as an instruction retired, and how many elements
+   * a longer one has depends on what the TLB holds: with this the count follows from what the guest does alone.
+   */
+  readonly elementwise?: boolean;
 }
 
 export type RunOutcome = "running" | "halted" | "shutdown";
@@ -118,6 +123,7 @@ export class Cpu implements CpuContext {
   readonly #attention: number;
   readonly #words: Int32Array;
   readonly #watch: number;
+  readonly #elementwise: number;
   /** An exception of a task that an instruction has just switched to; delivered before anything else runs. */
   #taskFault: TaskFault | undefined;
   #returns = false;
@@ -140,6 +146,7 @@ export class Cpu implements CpuContext {
     this.r = new Registers(memory.buffer);
     this.#attention = this.r.address("attention") >> 2;
     this.#watch = this.r.address("watch") >> 2;
+    this.#elementwise = options.elementwise === true ? 1 : 0;
     const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size + 1 });
     const instance = new WebAssembly.Instance(engine.compiled, {
       env: { memory, table },
@@ -212,6 +219,7 @@ export class Cpu implements CpuContext {
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();
     this.tscOffset = 0n;
+    this.r.set("elementwise", this.#elementwise);
     setResetState(this, this.#ramSize);
     this.code.flush();
     this.#x.flush_tlb();
@@ -329,8 +337,10 @@ export class Cpu implements CpuContext {
     // RF lasts until the end of this instruction, unless the instruction itself loads it.
     if ((eflags & RF) !== 0) r.set("eflags", eflags & ~RF);
     r.set("stepping", 1);
+    r.set("elementwise", 1);
     const code = this.#x.run_step(STEP_BASE);
     r.set("stepping", 0);
+    r.set("elementwise", this.#elementwise);
     if (code === EXIT.fault) {
       r.set("pendingDebug", held);
       if ((eflags & RF) !== 0) r.set("eflags", r.get("eflags") | RF);

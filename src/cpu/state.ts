@@ -114,6 +114,7 @@ field("codeTlb", "i32", "address of the code TLB in use", "engine");
 // and of breakpoints. It says nothing of what is in the pages (stores, `codeEpoch`), nor of pages that are kept out of the code TLB.
 field("codeMap", "i32", "changes when a translation of code that was in use may have become invalid", "engine");
 field("stepping", "i32", "1: one instruction runs by itself", "engine");
+field("elementwise", "i32", "1: a pass of a repeated string instruction is one element", "engine");
 field("stepTrap", "i32", "DR6.BS where the instruction that runs by itself ends in a single-step trap", "engine");
 field("codeLimit", "i32", "CS limit the code TLB was filled under, outside 64-bit mode", "engine");
 field("attention", "i32", "not 0: the run loop has something to do before the next instruction", "engine");

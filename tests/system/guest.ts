@@ -2,7 +2,9 @@
  * A small guest on the software CPU, to watch traps from outside: all of its exception handlers are HLT and IRET, and where one halts
  * the test reads (and may change) the frame that was pushed. Memory is mapped to itself in 4 KiB pages.
  */
-import { Cpu, type CpuModel, type CpuPorts, memoryPages } from "../../src/cpu/index.ts";
+import { type Cpu, type CpuModel, type CpuPorts, memoryPages } from "../../src/cpu/index.ts";
+import type { Engine } from "../lockstep/engine-list.ts";
+import { createCpu, ENGINE } from "../lockstep/engines.ts";
 
 const RAM = 2 << 20;
 const PAGE = 4096;
@@ -47,6 +49,8 @@ export interface GuestOptions {
   readonly mode?: "flat32" | "long64";
   readonly model?: CpuModel;
   readonly cpl?: 0 | 3;
+  /** Instead of the one of this run. */
+  readonly engine?: Engine;
   /** Low half of IA32_APIC_BASE. */
   readonly apicBase?: number;
 }
@@ -75,12 +79,12 @@ export class Guest {
   readonly #wide: boolean;
 
   constructor(options: GuestOptions = {}) {
-    const { mode = "long64", model = "max", cpl = 0 } = options;
+    const { mode = "long64", model = "max", cpl = 0, engine = ENGINE } = options;
     this.apicBase = options.apicBase ?? 0xfee0_0900;
     this.#wide = mode === "long64";
     const pages = memoryPages(RAM);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.cpu = new Cpu({ memory, ramSize: RAM, model, ports: this.#ports(), id: 0 });
+    this.cpu = createCpu({ memory, ramSize: RAM, model, ports: this.#ports(), id: 0 }, engine);
     const { ram } = this.cpu;
     this.view = new DataView(ram.buffer, ram.byteOffset, ram.length);
     this.#tables();

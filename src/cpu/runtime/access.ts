@@ -231,8 +231,8 @@ const probeWrite = runtime("probe_write", "i64 i32", "i32", (f, env) => {
 const hostLookup = (name: string, tag: number) =>
   runtime(name, "i64", "i32", (f, env) => {
     const linear = f.let(f.param(0, "i64").get());
-    // A repeated instruction that runs by itself does one pass.
-    f.if(env.get("stepping"), () => f.return(i32(0)));
+    // A repeated instruction that runs by itself does one element.
+    f.if(env.get("elementwise"), () => f.return(i32(0)));
     const low = f.let(linear.wrap());
     const entry = f.let(dataTlbOffset(low).add(env.get("dataTlb")));
     f.if(linear.and(-4096).ne(f.loadExpr("i64.load", entry, tag)), () => f.return(i32(0)));

@@ -1,0 +1,1 @@
+export { LockstepCpu, type LockstepOptions } from "./lockstep.ts";
