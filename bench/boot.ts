@@ -1,5 +1,5 @@
-/** Boot: from the start of the process to the first line of userspace, in wall and CPU time. */
-import { commandOf, MACHINES, type MachineContender, type Subject } from "./contenders.ts";
+/** Boot of the default guest: from the start of the process to the first line of userspace, in wall and CPU time. */
+import { bootCommandOf, MACHINES, type MachineContender, type Subject } from "./contenders.ts";
 import { cpuMs, watch } from "./process.ts";
 
 export interface BootTimes {
@@ -7,7 +7,8 @@ export interface BootTimes {
   readonly cpuMs: number[];
 }
 
-const TIMEOUT_MS = 300_000;
+const SILENCE_MS = 300_000;
+const LINE = "up";
 
 export async function measureBoot(
   subject: Subject,
@@ -23,10 +24,10 @@ export async function measureBoot(
       progress(`boot ${repetition}/${repetitions}: ${contender}`);
       await watch({
         what: contender,
-        command: commandOf(contender, subject, ["boot"]),
-        timeoutMs: TIMEOUT_MS,
+        command: bootCommandOf(contender, subject, LINE),
+        silenceMs: SILENCE_MS,
         onLine: ({ text, wallMs, pid }) => {
-          if (text !== "up") return false;
+          if (text !== LINE) return false;
           times[contender].cpuMs.push(cpuMs(pid));
           times[contender].wallMs.push(wallMs);
           return true;

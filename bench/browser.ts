@@ -1,93 +1,82 @@
 /**
  * The same guest programs under Vivarium in Node and in the page in Chromium, taking turns: what a tab costs. Times are the
- * guest's own, and CPU time as the host counts it for all processes of each.
+ * guest's own, and CPU time as the host counts it.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { commandOf, GUEST_MEMORY_MIB, kernelCommandLine, type Subject } from "./contenders.ts";
-import type { KernelPlan, Times } from "./kernels.ts";
-import { cpuNs, watch } from "./process.ts";
+import { type Command, commandOf, GUEST_MEMORY_MIB, kernelCommandLine, type Subject } from "./contenders.ts";
+import { type ItemTimes, type Measured, measureItems, type Times } from "./items.ts";
+import { cpuNs } from "./process.ts";
 import { geometricMean, median } from "./statistics.ts";
 
 export const PLACES = ["node", "page"] as const;
 export type Place = (typeof PLACES)[number];
+type BrowserTimes = ItemTimes<Place>;
 
-export interface BrowserTimes {
-  readonly name: string;
-  readonly times: Readonly<Record<Place, Times>>;
+export interface BrowserPlan {
+  readonly percent: number;
+  readonly repetitions: number;
+  readonly rounds: number;
+  /** Sets or items. */
+  readonly wanted: readonly string[];
+  progress(text: string): void;
 }
 
 /** What the project asks of itself: the page's time over Node's, by geometric mean. */
 const TARGET = 1.3;
-const TIMEOUT_MS = 300_000;
 const GUEST = fileURLToPath(new URL("./browser-guest.js", import.meta.url));
 
-const commandIn = (place: Place, subject: Subject, args: readonly string[]): string[] =>
-  place === "node"
-    ? commandOf("vivarium", subject, args)
-    : [process.execPath, GUEST, subject.kernel, subject.program.initrd].concat(
-        [`${GUEST_MEMORY_MIB}M`],
-        [kernelCommandLine(args)],
-      );
-
-export async function measureBrowser(
-  subject: Subject,
-  plan: KernelPlan,
-  progress: (text: string) => void,
-): Promise<BrowserTimes[]> {
-  const found = new Map<string, { times: Record<Place, Times>; checksum: string }>();
-  const args = [String(plan.percent), String(plan.rounds.vivarium), ...plan.only];
-  for (let repetition = 1; repetition <= plan.repetitions; repetition++) {
-    for (const place of PLACES) {
-      progress(`browser ${repetition}/${plan.repetitions}: ${place}`);
-      let began = 0;
-      await watch({
-        what: place,
-        command: commandIn(place, subject, args),
-        timeoutMs: TIMEOUT_MS,
-        onLine: ({ text, pid }) => {
-          // The lines of guest/main.c.
-          if (text.startsWith("begin ")) began = cpuOfTree(pid);
-          const match = /^end (\S+) (\d+) ([0-9a-f]+)$/.exec(text);
-          if (match) {
-            const [, name, time, checksum] = match as unknown as [string, string, string, string];
-            const kernel = found.get(name) ?? { times: { node: none(), page: none() }, checksum };
-            found.set(name, kernel);
-            if (checksum !== kernel.checksum) {
-              throw new Error(`${name} computes ${checksum} in the ${place} and ${kernel.checksum} before`);
-            }
-            kernel.times[place].elapsed.push(Number(time));
-            kernel.times[place].cpu.push(cpuOfTree(pid) - began);
-          }
-          return text === "done";
-        },
-      });
-    }
-  }
-  return [...found].map(([name, { times }]) => ({ name, times }));
+function commandIn(place: Place, subject: Subject, args: readonly string[]): Command {
+  if (place === "node") return commandOf("vivarium", subject, args);
+  const { kernel, program, guest } = subject;
+  const words = [process.execPath, GUEST, kernel, program.initrd, `${GUEST_MEMORY_MIB}M`];
+  return { words: [...words, kernelCommandLine(guest, args)] };
 }
 
-const none = (): Times => ({ elapsed: [], cpu: [] });
+export function measureBrowser(subject: Subject, plan: BrowserPlan): Promise<Measured<Place>> {
+  const args = [`${plan.percent}`, `${plan.rounds}`, "1", "0", ...plan.wanted];
+  return measureItems({
+    title: "browser",
+    contenders: PLACES,
+    repetitions: plan.repetitions,
+    command: (place) => commandIn(place, subject, args),
+    cpu: cpuIn,
+    clock: true,
+    progress: plan.progress,
+  });
+}
 
-/** CPU time of a process and all that descend from it, in nanoseconds: a browser is many. */
-function cpuOfTree(root: number): number {
+/**
+ * CPU time of what runs the machine, in nanoseconds: of Node the whole process, of Chromium those of its processes that hold
+ * a page. The rest of Chromium draws the window and talks to this program, which is no guest's doing.
+ */
+const cpuIn = (place: Place, pid: number): number =>
+  place === "node"
+    ? cpuNs(pid)
+    : descendantsOf(pid)
+        .filter(isRenderer)
+        .reduce((sum, renderer) => sum + cpuNs(renderer), 0);
+
+function isRenderer(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("--type=renderer");
+  } catch {
+    // It has ended since.
+    return false;
+  }
+}
+
+function descendantsOf(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const parent = parentOf(Number(name));
     if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
-  let sum = 0;
-  for (const stack = [root]; stack.length > 0; ) {
-    const pid = stack.pop()!;
-    stack.push(...(children.get(pid) ?? []));
-    try {
-      sum += cpuNs(pid);
-    } catch {
-      // It has ended since.
-    }
-  }
-  return sum;
+  const found = [root];
+  // The array grows as it is walked.
+  for (const pid of found) found.push(...(children.get(pid) ?? []));
+  return found;
 }
 
 /** The fourth field of /proc/PID/stat (proc(5)); the second may hold anything, and ends in a parenthesis. */

@@ -1,9 +1,9 @@
 /**
  * Counts the instructions the guest retires in each kernel: a machine in this very process, whose vCPU can be asked.
- * Run as a process of its own; takes kernel, initrd, command line and RAM size, and prints one JSON line.
+ * Run as a process of its own; takes kernel, initrd, command line, RAM size and CPU model, and prints one JSON line.
  */
 import { readFileSync } from "node:fs";
-import { Cpu } from "#dist/cpu/index.js";
+import { Cpu, type CpuModel } from "#dist/cpu/index.js";
 import { PHYSICAL_BITS } from "#dist/cpu/runtime/paging.js";
 import { createGuestMemory, guestRam } from "#dist/sys/node/guest-memory.js";
 import { hostClock, hostEntropy } from "#dist/sys/node/host-clock.js";
@@ -16,7 +16,7 @@ export interface InstructionCounts {
   readonly boot: number;
 }
 
-const [kernel, initrd, commandLine, memory] = process.argv.slice(2) as [string, string, string, string];
+const [kernel, initrd, commandLine, memory, model] = process.argv.slice(2) as string[] & { readonly length: 5 };
 const ramSize = Number(memory);
 const shared = createGuestMemory(ramSize);
 const host = new HostLink();
@@ -28,14 +28,14 @@ let rest = "";
 
 const cpus: Cpu[] = [];
 const machine = new Machine({
-  boot: { kernel: readFileSync(kernel), initrd: readFileSync(initrd), commandLine, onReset: "exit" },
+  boot: { kernel: readFileSync(kernel!), initrd: readFileSync(initrd!), commandLine: commandLine!, onReset: "exit" },
   clock: hostClock,
   entropy: hostEntropy,
   link: new MachineLink(host.buffer, () => hear()),
   physicalAddressBits: PHYSICAL_BITS,
   ram: guestRam(shared, ramSize),
   createVcpu: (ports) => {
-    const cpu = new Cpu({ memory: shared, ramSize, model: "x86-64-v2", ports, id: 0 });
+    const cpu = new Cpu({ memory: shared, ramSize, model: model as CpuModel, ports, id: 0 });
     cpus.push(cpu);
     return cpu;
   },
@@ -51,12 +51,12 @@ function hear(): void {
   const lines = (rest + decoder.decode(Uint8Array.from(bytes))).split(/\r*\n/);
   rest = lines.pop()!;
   for (const line of lines) {
-    const [what, name] = line.split(" ");
+    const [what, , path] = line.split(" ");
     if (what === "begin") {
       boot ||= instructions;
       began = instructions;
     }
-    if (what === "end") kernels[name!] ??= instructions - began;
+    if (what === "end") kernels[path!.split("/")[1]!] ??= instructions - began;
   }
 }
 

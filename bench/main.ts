@@ -1,6 +1,6 @@
 /**
- * The benchmark: the same program natively, as a guest under Vivarium's software CPU, and as a guest under QEMU's TCG, with
- * the same kernel and initramfs, taking turns in one run. See docs/performance.md.
+ * The benchmark: the same programs natively, in a guest under Vivarium's software CPU, and in a guest under QEMU's TCG with the same kernel
+ * and initramfs, taking turns in one run. See docs/performance.md.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,91 +10,189 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { MiB } from "#dist/base/index.js";
 import { buildDefaultGuest } from "#dist/image/index.js";
-import { guestPorts } from "#dist/sys/node/guest.js";
+import { guestPorts } from "#dist/sys/node/index.js";
+import { measureBare } from "./bare.ts";
 import { measureBoot } from "./boot.ts";
-import { CONTENDERS, type Contender, GUEST_MEMORY_MIB, kernelCommandLine, type Subject } from "./contenders.ts";
+import { buildBareKernel, buildProgram } from "./build.ts";
+import {
+  BASELINE_MODEL,
+  CONTENDERS,
+  type Contender,
+  CPU_MODELS,
+  commandOf,
+  GUEST_MEMORY_MIB,
+  kernelCommandLine,
+  type Subject,
+} from "./contenders.ts";
+import { verdicts } from "./goals.ts";
 import { describeHost } from "./host.ts";
 import type { InstructionCounts } from "./instructions.ts";
-import { type KernelPlan, measureKernels } from "./kernels.ts";
+import { type Measured, measureItems } from "./items.ts";
 import { measureMemory } from "./memory.ts";
-import { buildProgram } from "./program.ts";
-import { report } from "./report.ts";
+import { PROGRAMS } from "./programs.ts";
+import { type Results, report } from "./report.ts";
+import { summarise } from "./summary.ts";
 
-const HELP = `npm run bench -- [options] [kernel...]
-  --quick          less work, fewer repetitions
-  --parts LIST     of kernels,instructions,boot,memory (default: all)
-  --against LIST   of native,vivarium,qemu for the kernels (default: all)
-  --percent N      size of the kernels' work
+const PARTS = ["kernels", "system", "programs", "boot", "v86", "memory", "instructions"];
+/** What is measured by running it in all three. */
+const SETS = ["kernels", "system", "programs"];
+const DEFAULT_PARTS = ["kernels", "system", "programs", "boot", "v86", "memory"];
+
+const HELP = `npm run bench -- [options] [item...]
+  --quick          less work, fewer repetitions: under three minutes
+  --parts LIST     of ${PARTS.join(",")}
+                   (default: all but instructions; with items named, these alone)
+  --against LIST   of native,vivarium,qemu,v86 (default: all)
+  --percent N      size of the work
   --repetitions N  processes of each contender
-  --node-flags F   for the Node that runs Vivarium, as --node-flags=--no-liftoff
+  --minutes N      length of the load for memory
+  --cpu MODEL      of ${Object.keys(CPU_MODELS).join(",")} (default: ${BASELINE_MODEL})
+  --node PATH      the Node that runs Vivarium and v86 (default: this one)
+  --node-flags F   for that Node, as --node-flags=--no-liftoff
+  --refresh        the newest packages of the distribution, not those of an earlier run
   --json           results as JSON
+Items are kernels, system items and programs by name, as alu, fork, sqlite.
 `;
-const PARTS = ["kernels", "instructions", "boot", "memory"];
-const FULL = { percent: 100, repetitions: 5, boots: 5, rounds: { native: 5, vivarium: 1, qemu: 3 } };
-const QUICK = { percent: 20, repetitions: 1, boots: 1, rounds: { native: 9, vivarium: 3, qemu: 5 } };
+const FULL = { percent: 100, repetitions: 5, boots: 5, rounds: 3, programRounds: 1, bareRounds: 1, minutes: 5 };
+const QUICK = { percent: 15, repetitions: 1, boots: 1, rounds: 3, programRounds: 1, bareRounds: 1, minutes: 0.25 };
+/** Native rounds cost next to nothing. */
+const NATIVE_FACTOR = 3;
 
 const { values: flags, positionals: only } = parseArgs({
   allowPositionals: true,
   options: {
     quick: { type: "boolean", default: false },
-    parts: { type: "string", default: PARTS.join(",") },
-    against: { type: "string", default: CONTENDERS.join(",") },
+    parts: { type: "string" },
+    against: { type: "string", default: [...CONTENDERS, "v86"].join(",") },
     percent: { type: "string" },
     repetitions: { type: "string" },
+    minutes: { type: "string" },
+    cpu: { type: "string", default: BASELINE_MODEL },
+    node: { type: "string", default: process.execPath },
     "node-flags": { type: "string", default: "" },
+    refresh: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
 
-async function countInstructions({ kernel, program }: Subject, plan: KernelPlan): Promise<InstructionCounts> {
+const defaults = flags.quick ? QUICK : FULL;
+const percent = Number(flags.percent ?? defaults.percent);
+const repetitions = Number(flags.repetitions ?? defaults.repetitions);
+const against = flags.against.split(",");
+const parts = flags.parts?.split(",") ?? (only.length > 0 ? SETS : DEFAULT_PARTS);
+const progress = (text: string): void => void process.stderr.write(`${text}\n`);
+
+function complaint(): string | undefined {
+  const unknown = parts.find((part) => !PARTS.includes(part));
+  if (unknown !== undefined) return `no part "${unknown}": there are ${PARTS.join(", ")}`;
+  const stranger = against.find((who) => ![...CONTENDERS, "v86"].includes(who));
+  if (stranger !== undefined) return `nobody is called "${stranger}": there are ${CONTENDERS.join(", ")}, v86`;
+  if (!(flags.cpu in CPU_MODELS)) return `no model "${flags.cpu}": there are ${Object.keys(CPU_MODELS).join(", ")}`;
+  if (![percent, repetitions, Number(flags.minutes ?? 1)].every((n) => n > 0)) return "numbers have to be above 0";
+  return undefined;
+}
+
+/** What of the parts is run by the program: sets, or the items named. */
+const wanted = (): readonly string[] => (only.length > 0 ? only : parts.filter((part) => SETS.includes(part)));
+
+async function makeSubject(directory: string): Promise<Subject> {
+  const programs =
+    (parts.includes("programs") && (only.length === 0 || PROGRAMS.some(({ name }) => only.includes(name)))) ||
+    parts.includes("memory");
+  const program = await buildProgram({
+    directory,
+    programs,
+    percent,
+    baseline: flags.cpu === BASELINE_MODEL,
+    refresh: flags.refresh,
+    progress,
+  });
+  const guest = await buildDefaultGuest(guestPorts());
+  const [kernel, initrd] = [join(directory, "kernel"), join(directory, "initrd")];
+  await writeFile(kernel, guest.kernel);
+  await writeFile(initrd, guest.initrd);
+  return {
+    program,
+    guest,
+    kernel,
+    initrd,
+    bareKernel: parts.includes("v86") ? await buildBareKernel(directory) : "",
+    cpu: flags.cpu,
+    node: flags.node,
+    nodeFlags: flags["node-flags"].split(" ").filter((flag) => flag !== ""),
+  };
+}
+
+function measureSets(subject: Subject): Promise<Measured<Contender>> {
+  const { rounds, programRounds } = defaults;
+  return measureItems({
+    title: wanted().join(", "),
+    contenders: CONTENDERS.filter((contender) => against.includes(contender)),
+    repetitions,
+    command: (contender) => {
+      const factor = contender === "native" ? NATIVE_FACTOR : 1;
+      const numbers = [percent, rounds * factor, programRounds * factor, 0];
+      return commandOf(contender, subject, [...numbers.map(String), ...wanted()]);
+    },
+    countsItself: "native",
+    clock: true,
+    progress,
+  });
+}
+
+async function countInstructions({ kernel, program, guest, cpu }: Subject): Promise<InstructionCounts> {
+  progress("counting instructions");
   const script = fileURLToPath(new URL("./instructions.js", import.meta.url));
-  const commandLine = kernelCommandLine([String(plan.percent), "1", ...plan.only]);
-  const args = [script, kernel, program.initrd, commandLine, String(GUEST_MEMORY_MIB * MiB)];
+  const commandLine = kernelCommandLine(guest, [String(percent), "1", "0", "0", "kernels"]);
+  const args = [script, kernel, program.smallInitrd, commandLine, String(GUEST_MEMORY_MIB * MiB), cpu];
   const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 300_000 });
   return JSON.parse(stdout) as InstructionCounts;
 }
 
 async function run(directory: string): Promise<void> {
-  const progress = (text: string): void => void process.stderr.write(`${text}\n`);
-  const parts = flags.parts.split(",");
-  const defaults = flags.quick ? QUICK : FULL;
-  const repetitions = Number(flags.repetitions ?? defaults.repetitions);
-  const plan: KernelPlan = { ...defaults, percent: Number(flags.percent ?? defaults.percent), repetitions, only };
-
-  const program = await buildProgram(directory);
-  const guest = await buildDefaultGuest(guestPorts());
-  const kernel = join(directory, "kernel");
-  await writeFile(kernel, guest.kernel);
-  const nodeFlags = flags["node-flags"].split(" ").filter((flag) => flag !== "");
-  const subject: Subject = { program, kernel, nodeFlags };
-
-  const host = describeHost(program, `Debian cloud kernel, ${guest.name} ${guest.version}`);
-  const kernels = parts.includes("kernels")
-    ? await measureKernels(subject, plan, flags.against.split(",") as Contender[], progress)
+  const subject = await makeSubject(directory);
+  const host = describeHost(subject);
+  const measured = parts.some((part) => SETS.includes(part)) ? await measureSets(subject) : undefined;
+  for (const name of only) {
+    if (measured?.items.every((item) => item.name !== name)) measured.failures.push(`there is no item "${name}"`);
+  }
+  const barePlan = { percent, repetitions, rounds: defaults.bareRounds, contenders: against, progress };
+  const bare = parts.includes("v86") ? await measureBare(subject, barePlan) : undefined;
+  const boots = Number(flags.repetitions ?? defaults.boots);
+  const boot = parts.includes("boot") ? await measureBoot(subject, boots, progress) : undefined;
+  const minutes = Number(flags.minutes ?? defaults.minutes);
+  const memory = parts.includes("memory")
+    ? await measureMemory(subject, { minutes, sets: SETS, percent, contenders: against, progress })
     : undefined;
-  const boot = parts.includes("boot")
-    ? await measureBoot(subject, Number(flags.repetitions ?? defaults.boots), progress)
-    : undefined;
-  const memory = parts.includes("memory") ? await measureMemory(subject, progress) : undefined;
-  if (parts.includes("instructions")) progress("counting instructions");
-  const instructions = parts.includes("instructions") ? await countInstructions(subject, plan) : undefined;
+  const instructions = parts.includes("instructions") ? await countInstructions(subject) : undefined;
   host.loadAfter = loadavg()[0]!;
 
-  const results = {
+  const results: Results = {
     host,
     quick: flags.quick,
-    ...(kernels && { kernels: kernels.kernels }),
+    items: [...(measured?.items ?? []), ...(bare?.items ?? [])],
+    ...(measured && { summary: summarise(measured.items) }),
+    ...(bare && { bare: summarise(bare.items) }),
     ...(instructions && { instructions }),
     ...(boot && { boot }),
     ...(memory && { memory }),
-    warnings: kernels?.warnings ?? [],
+    warnings: [...(measured?.warnings ?? []), ...(bare?.warnings ?? [])],
+    failures: [...(measured?.failures ?? []), ...(bare?.failures ?? [])],
   };
-  process.stdout.write(flags.json ? `${JSON.stringify(results, undefined, 2)}\n` : report(results));
+  const all = verdicts(results);
+  process.stdout.write(
+    flags.json ? `${JSON.stringify({ ...results, verdicts: all }, undefined, 2)}\n` : report(results, all),
+  );
+  if (results.failures.length > 0) process.exitCode = 1;
 }
 
+const wrong = complaint();
 if (flags.help) {
   process.stdout.write(HELP);
+} else if (wrong !== undefined) {
+  process.stderr.write(`bench: ${wrong}\n`);
+  process.exitCode = 2;
 } else {
   const directory = await mkdtemp(join(tmpdir(), "vivarium-bench-"));
   try {

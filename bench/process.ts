@@ -1,6 +1,7 @@
 /** Runs one contender's process and reads what it prints, line by line, as it comes. */
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import type { Command } from "./contenders.ts";
 
 export interface Line {
   readonly text: string;
@@ -12,8 +13,11 @@ export interface Line {
 export interface Watch {
   /** What the process is, for messages. */
   readonly what: string;
-  readonly command: readonly string[];
-  readonly timeoutMs: number;
+  readonly command: Command;
+  /** The longest time without a line. */
+  readonly silenceMs: number;
+  /** Told at once which process it is. */
+  onStart?(pid: number): void;
   /** Told each line; true ends the watch, and the process with it. */
   onLine(line: Line): boolean;
 }
@@ -21,11 +25,14 @@ export interface Watch {
 /** Lines of what a process printed that are worth showing where it failed. */
 const KEPT = 12;
 
-/** Settles when `onLine` says so; rejects where the process ends before, or takes too long. */
-export function watch({ what, command, timeoutMs, onLine }: Watch): Promise<void> {
+/** Settles when `onLine` says so; rejects where the process ends before, or falls silent. */
+export function watch({ what, command: { words, directory }, silenceMs, onStart, onLine }: Watch): Promise<void> {
   return new Promise((resolve, reject) => {
     const started = performance.now();
-    const child = spawn(command[0]!, command.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(words[0]!, words.slice(1), {
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(directory !== undefined && { cwd: directory }),
+    });
     const kept: string[] = [];
     let rest = "";
     let settled = false;
@@ -39,8 +46,9 @@ export function watch({ what, command, timeoutMs, onLine }: Watch): Promise<void
       else child.once("exit", () => finish(error));
     };
     const finish = (error?: Error): void => (error ? reject(error) : resolve());
-    const fail = (why: string): void => settle(new Error([`${what} ${why}`, command.join(" "), ...kept].join("\n  ")));
-    const timer = setTimeout(() => fail(`gave no result in ${timeoutMs / 1000} s`), timeoutMs);
+    const fail = (why: string): void => settle(new Error([`${what} ${why}`, words.join(" "), ...kept].join("\n  ")));
+    const timer = setTimeout(() => fail(`printed nothing in ${silenceMs / 1000} s`), silenceMs);
+    if (child.pid !== undefined) onStart?.(child.pid);
     const keep = (text: string): void => {
       kept.push(text);
       if (kept.length > KEPT) kept.shift();
@@ -50,6 +58,7 @@ export function watch({ what, command, timeoutMs, onLine }: Watch): Promise<void
     child.stderr.on("data", (data: Buffer) => keep(data.toString().trimEnd()));
     child.stdout.on("data", (data: Buffer) => {
       const wallMs = performance.now() - started;
+      timer.refresh();
       const lines = (rest + data.toString("latin1")).split(/\r*\n/);
       rest = lines.pop()!;
       for (const text of lines) {

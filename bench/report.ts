@@ -1,29 +1,34 @@
-/** The results as a table, in Markdown so that it can go into docs/performance.md as it is. */
+/** The results as tables, in Markdown so that they can go into docs/performance.md as they are. */
 import type { BootTimes } from "./boot.ts";
-import type { Contender, MachineContender } from "./contenders.ts";
+import { GUEST_MEMORY_MIB, type MachineContender, TITLES } from "./contenders.ts";
+import type { Verdict } from "./goals.ts";
 import type { Host } from "./host.ts";
 import type { InstructionCounts } from "./instructions.ts";
-import type { KernelTimes } from "./kernels.ts";
+import type { ItemTimes } from "./items.ts";
 import type { MemoryUse } from "./memory.ts";
-import { geometricMean, least, median } from "./statistics.ts";
+import { least, median } from "./statistics.ts";
+import { faster, type Mean, type Measure, type Row, ratio, type Summary } from "./summary.ts";
 
 export interface Results {
   readonly host: Host;
   readonly quick: boolean;
-  readonly kernels?: readonly KernelTimes[];
+  /** Every time measured, in nanoseconds. */
+  readonly items: readonly ItemTimes[];
+  readonly summary?: Summary;
+  /** The 32-bit kernels. */
+  readonly bare?: Summary;
   readonly instructions?: InstructionCounts;
   readonly boot?: Readonly<Record<MachineContender, BootTimes>>;
-  readonly memory?: Readonly<Record<MachineContender, MemoryUse>>;
+  readonly memory?: Readonly<Partial<Record<MachineContender, MemoryUse>>>;
   readonly warnings: readonly string[];
+  readonly failures: readonly string[];
 }
 
-/** What the project asks of itself. */
-const TARGET = { geometricMean: 40, mips: 100, boot: 12, memoryMiB: 200 } as const;
-/** The kernel whose instructions a second are the figure for integer loops. */
-const INTEGER_LOOP = "alu";
-
-const ms = (ns: number): string => (Number.isFinite(ns) ? (ns / 1e6).toFixed(1) : "–");
-const times = (ratio: number): string => (Number.isFinite(ratio) ? `${ratio.toFixed(1)}` : "–");
+const NONE = "–";
+const fixed = (value: number | undefined, digits: number): string =>
+  value !== undefined && Number.isFinite(value) ? value.toFixed(digits) : NONE;
+const ms = (ns: number | undefined): string => fixed(ns === undefined ? undefined : ns / 1e6, 1);
+const times = (value: number | undefined): string => fixed(value, value !== undefined && value < 9.95 ? 2 : 1);
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
   const widths = head.map((cell, i) => Math.max(cell.length, 3, ...rows.map((row) => row[i]!.length)));
@@ -33,125 +38,107 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(rule), ...rows.map(line)].join("\n");
 };
 
-/** Medians in nanoseconds, and the ratios of medians to native. */
-export function summarise({ name, times }: KernelTimes): Summary {
-  const of = (contender: Contender) => ({
-    elapsed: median(times[contender].elapsed),
-    cpu: median(times[contender].cpu),
-  });
-  const native = of("native");
-  const guest = (contender: MachineContender): Guest => {
-    const { elapsed, cpu } = of(contender);
-    return { elapsed, cpu, elapsedRatio: elapsed / native.elapsed, cpuRatio: cpu / native.cpu };
-  };
-  return { name, native, vivarium: guest("vivarium"), qemu: guest("qemu") };
-}
-interface Guest {
-  readonly elapsed: number;
-  readonly cpu: number;
-  readonly elapsedRatio: number;
-  readonly cpuRatio: number;
-}
-interface Summary extends Record<MachineContender, Guest> {
-  readonly name: string;
-  readonly native: Pick<Guest, "elapsed" | "cpu">;
+interface Column {
+  readonly title: string;
+  readonly row: (row: Row) => string;
+  readonly mean?: (mean: Mean) => string;
 }
 
-function mipsOf({ name, vivarium }: Summary, counts: InstructionCounts | undefined): number | undefined {
-  const retired = counts?.kernels[name];
-  return retired === undefined ? undefined : (retired / vivarium.cpu) * 1e3;
+/** One row for each item; after each group its geometric mean, at the end that of the whole. */
+function itemTable(set: string, { rows, means }: Summary, counts: InstructionCounts | undefined): string {
+  const ofSet = rows.filter((row) => row.set === set);
+  const who = Object.keys(ofSet[0]!.medians);
+  const machines = who.filter((name) => name !== "native");
+  const others = machines.filter((name) => name !== "vivarium");
+  const title = (name: string): string => TITLES[name as keyof typeof TITLES];
+  const columns: Column[] = who.map((name) => ({
+    title: `${title(name)}, ms`,
+    row: ({ medians }) => ms(medians[name]!.elapsed),
+  }));
+  if (who.includes("native")) {
+    for (const name of machines) {
+      columns.push({
+        title: `${title(name)} / native`,
+        row: ({ medians }) => times(ratio(medians[name], medians["native"]).elapsed),
+        mean: ({ slower }) => times(slower[name]!.elapsed),
+      });
+    }
+  }
+  if (who.includes("vivarium")) {
+    const against = (name: string, measure: Measure, heading: string): Column => ({
+      title: heading,
+      row: (row) => times(faster(row, name)[measure]),
+      mean: (mean) => times(mean.faster[name]![measure]),
+    });
+    for (const name of others) {
+      columns.push(against(name, "elapsed", `${title(name)} / Vivarium`), against(name, "cpu", "in CPU time"));
+    }
+  }
+  if (counts) columns.push({ title: "MIPS", row: (row) => mipsOf(row, counts) });
+  const lines: string[][] = [];
+  const meanLine = (name: string, mean: Mean): void =>
+    void lines.push([name, ...columns.map((column) => column.mean?.(mean) ?? "")]);
+  for (const group of new Set(ofSet.map((row) => row.group))) {
+    for (const row of ofSet.filter((r) => r.group === group)) {
+      lines.push([row.name, ...columns.map((column) => column.row(row))]);
+    }
+    const mean = means.find((m) => m.set === set && m.group === group);
+    if (mean && mean.items > 1) meanLine(`_${group}_`, mean);
+  }
+  meanLine("**geometric mean**", means.find((m) => m.set === set && m.group === undefined)!);
+  return table([set === "bare" ? "32-bit kernels" : set, ...columns.map((column) => column.title)], lines);
 }
 
-function kernelTable(kernels: readonly KernelTimes[], counts: InstructionCounts | undefined): string {
-  const rows = kernels.map(summarise);
-  const mean = (pick: (row: Summary) => number): string => times(geometricMean(rows.map(pick)));
-  const ratios: ((row: Summary) => number)[] = [
-    (row) => row.vivarium.cpuRatio,
-    (row) => row.qemu.cpuRatio,
-    (row) => row.vivarium.elapsedRatio,
-    (row) => row.qemu.elapsedRatio,
-  ];
-  return table(
-    ["kernel", "native CPU ms", "Vivarium", "TCG", "Vivarium ×", "TCG ×", "elapsed ×", "TCG elapsed ×", "MIPS"],
-    [
-      ...rows.map((row) => [
-        row.name,
-        ms(row.native.cpu),
-        ms(row.vivarium.cpu),
-        ms(row.qemu.cpu),
-        ...ratios.map((pick) => times(pick(row))),
-        mipsOf(row, counts)?.toFixed(0) ?? "–",
-      ]),
-      ["geometric mean", "", "", "", ...ratios.map(mean), ""],
-    ],
-  );
+function mipsOf({ name, medians }: Row, counts: InstructionCounts): string {
+  const retired = counts.kernels[name];
+  const time = medians["vivarium"]?.elapsed;
+  return retired === undefined || time === undefined ? NONE : fixed((retired / time) * 1e3, 0);
 }
 
-function bootTable(boot: Readonly<Record<MachineContender, BootTimes>>): string {
-  const { vivarium, qemu } = boot;
+function bootTable({ vivarium, qemu }: Readonly<Record<MachineContender, BootTimes>>): string {
   const row = (name: string, key: keyof BootTimes): string[] => [
     name,
-    median(vivarium[key]).toFixed(0),
-    median(qemu[key]).toFixed(0),
+    fixed(median(vivarium[key]), 0),
+    fixed(median(qemu[key]), 0),
     times(median(vivarium[key]) / median(qemu[key])),
     times(least(vivarium[key]) / least(qemu[key])),
   ];
   return table(
-    ["boot to userspace", "Vivarium ms", "TCG ms", "ratio", "best ratio"],
-    [row("wall", "wallMs"), row("CPU", "cpuMs")],
+    ["boot to userspace", "Vivarium, ms", "TCG, ms", "ratio", "ratio of the best"],
+    [row("wall time", "wallMs"), row("CPU time", "cpuMs")],
   );
 }
 
-function memoryTable(memory: Readonly<Record<MachineContender, MemoryUse>>): string {
-  const row = (name: string, { peakMiB, nowMiB, guestMiB, engineMiB }: MemoryUse): string[] =>
-    [name].concat([peakMiB, nowMiB, guestMiB, peakMiB - guestMiB, engineMiB].map((size) => size.toFixed(0)));
-  return table(
-    ["memory, MiB", "peak", "at userspace", "guest RAM in use", "peak over the guest's", "of it engine data"],
-    [row("Vivarium", memory.vivarium), row("TCG", memory.qemu)],
-  );
+function memoryTable(memory: Readonly<Partial<Record<MachineContender, MemoryUse>>>): string {
+  const rows = Object.entries(memory).map(([name, { samples, mostOver, lastOver, growth, rounds }]) => {
+    const last = samples.at(-1)!;
+    const sizes = [last.peak, last.guest, mostOver, lastOver, growth, last.engine].map((size) => fixed(size, 0));
+    return [TITLES[name as MachineContender], fixed(last.seconds / 60, 1), String(rounds), ...sizes];
+  });
+  const head = ["memory, MiB", "minutes", "rounds", "peak", "guest RAM in use", "most over it", "at the end"];
+  return table([...head, "growth in the second half", "engine data"], rows);
 }
 
-/** Each target with what was reached. */
-export function verdicts({ kernels, instructions, boot, memory }: Results): string[] {
-  const lines: string[] = [];
-  const say = (what: string, value: number, unit: string, wanted: string, reached: boolean): void => {
-    // What was not measured has no verdict.
-    if (!Number.isFinite(value)) return;
-    lines.push(`${reached ? "reached" : "MISSED "}  ${what}: ${value.toFixed(1)}${unit} (${wanted})`);
-  };
-  if (kernels && kernels.length > 0) {
-    const rows = kernels.map(summarise);
-    const mean = geometricMean(rows.map((row) => row.vivarium.cpuRatio));
-    say("kernels", mean, " × native in CPU time", `at most ${TARGET.geometricMean}`, mean <= TARGET.geometricMean);
-    const loop = rows.find(({ name }) => name === INTEGER_LOOP);
-    const mips = loop && mipsOf(loop, instructions);
-    if (mips !== undefined) say("integer loop", mips, " MIPS", `at least ${TARGET.mips}`, mips >= TARGET.mips);
-  }
-  if (boot) {
-    const ratio = median(boot.vivarium.wallMs) / median(boot.qemu.wallMs);
-    say("boot", ratio, " × TCG", `at most ${TARGET.boot}`, ratio <= TARGET.boot);
-  }
-  if (memory) {
-    const over = memory.vivarium.peakMiB - memory.vivarium.guestMiB;
-    say("memory over the guest's", over, " MiB", `at most ${TARGET.memoryMiB}`, over <= TARGET.memoryMiB);
-  }
-  return lines;
-}
-
-export function report(results: Results): string {
-  const { host, kernels, instructions, boot, memory, warnings, quick } = results;
+export function report(results: Results, verdicts: readonly Verdict[]): string {
+  const { host, summary, bare, instructions, boot, memory, warnings, failures, quick } = results;
+  const packages = Object.entries(host.packages).filter(([name]) => !name.startsWith("lib"));
+  const sets = [...new Set(summary?.rows.map((row) => row.set) ?? [])];
   return [
-    `${host.processor}, ${host.processors} processors, ${host.memoryGiB.toFixed(1)} GiB; Linux ${host.kernel}`,
-    `Node ${host.node} (V8 ${host.v8}); QEMU ${host.qemu}; ${host.compiler}`,
-    `Guest: ${host.guestKernel}. Load average ${host.loadBefore.toFixed(1)} before, ${host.loadAfter.toFixed(1)} after.`,
-    ...(quick ? ["Quick run: few repetitions, less work; noisier than a full one."] : []),
-    ...(kernels ? ["", kernelTable(kernels, instructions)] : []),
+    `- ${host.processor}, ${host.processors} processors, ${host.memoryGiB.toFixed(1)} GiB; Linux ${host.kernel}`,
+    `- Node ${host.node} (V8 ${host.v8}); QEMU ${host.qemu}; v86 ${host.v86}; ${host.compiler}`,
+    `- Guest: ${host.guestKernel}; ${GUEST_MEMORY_MIB} MiB, ${host.cpuModel}. Load average ${host.loadBefore.toFixed(1)} before, ${host.loadAfter.toFixed(1)} after.`,
+    ...(packages.length > 0 ? [`- ${packages.map(([name, version]) => `${name} ${version}`).join(", ")}`] : []),
+    ...(quick ? ["- Quick run: few repetitions, less work; noisier than a full one."] : []),
+    ...(summary
+      ? sets.flatMap((set) => ["", itemTable(set, summary, set === "kernels" ? instructions : undefined)])
+      : []),
+    ...(bare ? ["", itemTable("bare", bare, undefined)] : []),
     ...(boot ? ["", bootTable(boot)] : []),
-    ...(instructions ? ["", `Boot retires ${(instructions.boot / 1e6).toFixed(0)} million instructions.`] : []),
     ...(memory ? ["", memoryTable(memory)] : []),
     "",
-    ...verdicts(results),
-    ...warnings.map((warning) => `warning  ${warning}`),
+    ...verdicts.map((v) => `- ${v.reached ? "reached" : "MISSED"}: ${v.what}: ${v.value.toFixed(2)} (${v.wanted})`),
+    ...warnings.map((warning) => `- warning: ${warning}`),
+    ...failures.map((failure) => `- FAILED: ${failure}`),
     "",
   ].join("\n");
 }

@@ -2,9 +2,9 @@
 #include "bench.h"
 
 /* Branches on random bits. */
-static u64 branchy(u64 n) {
+static u64 branchy(u32 n) {
   u64 state = 88172645463325252, odd = 0, low = 0, steps = 0;
-  for (u64 i = 0; i < n * 1000; i++) {
+  for (u32 i = 0; i < n * 1000; i++) {
     u64 x = next_random(&state);
     if (x & 1) odd += x >> 60;
     else low ^= x;
@@ -16,13 +16,13 @@ static u64 branchy(u64 n) {
 }
 
 /* Recursive calls. */
-__attribute__((noinline, optimize("no-optimize-sibling-calls", "no-inline"))) static u64 fib(u64 n) {
+__attribute__((noinline, optimize("no-optimize-sibling-calls", "no-inline"))) static u32 fib(u32 n) {
   return n < 2 ? n : fib(n - 1) + fib(n - 2);
 }
-static u64 calls(u64 n) {
+static u64 calls(u32 n) {
   u64 sum = 0;
-  for (u64 i = 0; i < n; i++) {
-    u64 m = 20;
+  for (u32 i = 0; i < n; i++) {
+    u32 m = 20;
     OPAQUE(m);
     sum += fib(m);
   }
@@ -36,10 +36,10 @@ static u32 items[ITEMS];
 
 __attribute__((noinline)) static int ascending(const u32 *a, const u32 *b) { return (*a > *b) - (*a < *b); }
 
-static void sort(u32 *list, i64 low, i64 high, Compare *compare) {
+static void sort(u32 *list, i32 low, i32 high, Compare *compare) {
   while (low < high) {
     u32 pivot = list[(low + high) / 2];
-    i64 i = low, j = high;
+    i32 i = low, j = high;
     while (i <= j) {
       while (compare(&list[i], &pivot) < 0) i++;
       while (compare(&list[j], &pivot) > 0) j--;
@@ -53,14 +53,14 @@ static void sort(u32 *list, i64 low, i64 high, Compare *compare) {
   }
 }
 
-static u64 qsort(u64 n) {
+static u64 qsort(u32 n) {
   u64 seed = 521288629, sum = 0;
   Compare *compare = ascending;
   OPAQUE(compare);
-  for (u64 round = 0; round < n; round++) {
-    for (u64 i = 0; i < ITEMS; i++) items[i] = (u32)next_random(&seed);
+  for (u32 round = 0; round < n; round++) {
+    for (u32 i = 0; i < ITEMS; i++) items[i] = (u32)next_random(&seed);
     sort(items, 0, ITEMS - 1, compare);
-    for (u64 i = 1; i < ITEMS; i++) sum += items[i - 1] <= items[i];
+    for (u32 i = 1; i < ITEMS; i++) sum += items[i - 1] <= items[i];
     sum ^= items[round % ITEMS];
   }
   return sum;
@@ -69,12 +69,13 @@ static u64 qsort(u64 n) {
 /* A stack machine with computed goto: indirect jumps whose targets follow the program. */
 enum { PUSH, ADD, MUL, XOR, DUP, SWAP, LOAD, STORE, LOOP, STOP };
 
-static u64 interpret(u64 n) {
+static u64 interpret(u32 n) {
   static const u8 program[] = {LOAD, 0, PUSH, 3,  MUL,   PUSH, 17, ADD, DUP, LOAD, 1,    XOR,
                                STORE, 1, STORE, 0, LOAD, 1,    LOAD, 0, SWAP, ADD, STORE, 2, LOOP, STOP};
   static const void *const labels[] = {&&push, &&add, &&mul, &&xor, &&dup, &&swap, &&load, &&store, &&loop, &&stop};
-  u64 stack[8], variables[3] = {1, 2, 3}, left = n * 1000, *top = stack;
+  u64 stack[8], variables[3] = {1, 2, 3}, *top = stack;
   const u8 *at = program;
+  u32 left = n * 1000;
 #define NEXT goto *labels[*at++]
   NEXT;
 push:
@@ -96,7 +97,7 @@ dup:
   *top = top[-1];
   top++;
   NEXT;
-swap : {
+swap: {
   u64 swap = top[-1];
   top[-1] = top[-2];
   top[-2] = swap;
@@ -115,5 +116,5 @@ stop:
   return variables[0] ^ variables[1] ^ variables[2];
 }
 
-const Kernel control_kernels[] = {
+const Item control_kernels[] = {
     {"branchy", branchy, 2500}, {"fib", calls, 700}, {"qsort", qsort, 25}, {"interpreter", interpret, 1200}, {0, 0, 0}};
