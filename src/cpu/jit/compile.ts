@@ -44,12 +44,12 @@ export function probe(
   const nothing: Flow = { relative: () => undefined, indirect: () => undefined, again: () => undefined };
   let result: { flags: FlagUse; movesStack: boolean } | undefined;
   try {
-    region.frame(false, () => {
+    region.frame(false, false, () => {
       region.flags.enter(FLAG_KIND.triple);
       region.flags.begin(false);
       const writer = new RegionWriter(region, full, nothing, false);
       writer.write();
-      result = { flags: region.flags.use, movesStack: writer.movesStack };
+      result = { flags: { ...region.flags.use }, movesStack: writer.movesStack };
     });
   } catch (error) {
     if (error instanceof NotCompiled) return undefined;
@@ -66,6 +66,7 @@ class Compiler {
   readonly #kinds: FlagKind[];
   readonly #loops: Label[] = [];
   readonly #ends: Label[] = [];
+  #started = false;
 
   constructor(region: RegionCode, blocks: readonly Block[], shape: Structure) {
     this.#region = region;
@@ -78,7 +79,8 @@ class Compiler {
   write(): void {
     const { f, entry } = this.#region;
     const { entries, children, switches } = this.#shape;
-    this.#region.frame(switches, () => {
+    const needsTriple = entries.some((b) => this.#kinds[b] === FLAG_KIND.triple);
+    this.#region.frame(switches, needsTriple, () => {
       if (!switches) {
         this.#tree(entries[0]!);
         return;
@@ -127,7 +129,10 @@ class Compiler {
     const block = this.#blocks[number]!;
     const count = block.instructions.length;
     const here = { number, count };
-    flags.enter(this.#kinds[number]!);
+    // A block with one way in goes on with what is known there.
+    if (this.#shape.isMerge[number] || this.#shape.isHeader[number] || !this.#started)
+      flags.enter(this.#kinds[number]!);
+    this.#started = true;
     let held: Lent = [];
     for (const [i, insn] of block.instructions.entries()) {
       region.done = i;
@@ -192,6 +197,7 @@ class Compiler {
     }
     if (kind === "inline") {
       const saved = flags.save();
+      if (this.#shape.isHeader[to]) flags.settle(this.#kinds[to]!);
       this.#tree(to);
       flags.restore(saved);
       return;
@@ -235,7 +241,8 @@ function flagKinds(blocks: readonly Block[], shape: Structure): FlagKind[] {
   }
   const UNKNOWN = -2;
   const kinds: FlagKind[] = Array.from({ length: count }, () => UNKNOWN);
-  for (const entry of shape.entries) kinds[entry] = FLAG_KIND.triple;
+  // An entry is reached with flags of any form; where one looks at them, all bring the triple.
+  for (const entry of shape.entries) kinds[entry] = live[entry] ? FLAG_KIND.triple : MIXED;
   const fixed = new Set(shape.entries);
   const ordered = [...blocks.keys()]
     .filter((b) => shape.order[b]! >= 0)
@@ -248,10 +255,10 @@ function flagKinds(blocks: readonly Block[], shape: Structure): FlagKind[] {
       for (const s of blocks[b]!.successors) {
         if (fixed.has(s) || kinds[s] === out) continue;
         const met = kinds[s] === UNKNOWN ? out : live[s] ? FLAG_KIND.triple : MIXED;
+        if (kinds[s] !== UNKNOWN) fixed.add(s);
         if (met === kinds[s]) continue;
         kinds[s] = met;
         changed = true;
-        if (met === FLAG_KIND.triple || met === MIXED) fixed.add(s);
       }
     }
   }

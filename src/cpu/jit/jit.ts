@@ -251,9 +251,10 @@ export class Jit {
         return record !== 0;
       },
       probe: (insn) => {
-        // A shift by an immediate that is zero sets no flags.
-        const zero = insn.d.immediateLow === 0 ? 1 : 0;
-        const known = this.#p.slotOf(insn) * 4 + zero * 2 + (in64 ? 1 : 0);
+        // The count of a shift decides whether flags are set.
+        const counts = insn.row.operands.some((o) => o.kind === "imm" && o.width === 8 && !o.signed);
+        const count = counts ? insn.d.immediateLow & 63 : 0;
+        const known = (this.#p.slotOf(insn) * 64 + count) * 2 + (in64 ? 1 : 0);
         if (!this.#probes.has(known)) this.#probes.set(known, probe(module, insn, in64));
         return this.#probes.get(known);
       },

@@ -31,7 +31,7 @@ import { codeTlbOffset } from "../runtime/tlb.ts";
 import { FIELDS, GPR_NAMES, offsetOf } from "../state.ts";
 import type { Instruction, RegionPage } from "./blocks.ts";
 import type { RuntimeEffects } from "./effects.ts";
-import { type FlagLocals, RegionFlags } from "./region-flags.ts";
+import { FLAG_KIND, type FlagLocals, RegionFlags } from "./region-flags.ts";
 
 /** Bits of `info`: position (signed), instructions of the block that were done, access through SS. */
 const INFO = { position: 20, count: 10, stack: 1 << 30 } as const;
@@ -219,9 +219,9 @@ export class RegionCode {
 
   /**
    * Writes the frame around the blocks. `body` writes all blocks, with `dispatch` as the loop around them. `many`: there
-   * are several entries.
+   * are several entries. `needsTriple`: some of them want flags in the form of the state.
    */
-  frame(many: boolean, body: () => void): void {
+  frame(many: boolean, needsTriple: boolean, body: () => void): void {
     const { f } = this;
     f.loop((dispatch) => {
       f.block((fault) => {
@@ -235,7 +235,7 @@ export class RegionCode {
             this.#spill();
             f.returnCall(this.#module.fn("enter"), this.#target.get(), this.budget.get());
           });
-          this.#writeIndirect(many);
+          this.#writeIndirect(many, needsTriple);
         });
         this.#writeEnd(EXIT.leave);
       });
@@ -261,7 +261,7 @@ export class RegionCode {
   }
 
   /** The frequent way of `enter`: the page is in the code TLB, the byte has a record, nothing waits. */
-  #writeIndirect(many: boolean): void {
+  #writeIndirect(many: boolean, needsTriple: boolean): void {
     const { f } = this;
     const target = this.#target.get() as I64;
     const low = f.let(target.wrap());
@@ -278,6 +278,13 @@ export class RegionCode {
             const word = this.#entryWord(record);
             f.if(this.#baseOf(page, word).eq(this.#base.get() as I64), () => {
               this.entry.set(word.and(MAX_ENTRIES - 1));
+              if (needsTriple) {
+                f.if(this.#flagLocals.kind.get(), () => {
+                  this.#storeFlags();
+                  this.loadFlags();
+                  this.#flagLocals.kind.set(i32(FLAG_KIND.triple));
+                });
+              }
               f.br(this.#labels!.dispatch);
             });
           });

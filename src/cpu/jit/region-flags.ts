@@ -150,7 +150,10 @@ export class RegionFlags implements Flags {
 
   /** The flags are in the state now, or somebody else has put them into the locals as a triple. */
   reloaded(): void {
+    this.#writes(FLAG_KIND.triple);
+    const direct = this.#direct;
     this.enter(FLAG_KIND.triple);
+    this.#direct = direct;
   }
 
   // ---- Flags
@@ -407,8 +410,26 @@ export class RegionFlags implements Flags {
     if (code === 9) return outcome.geS(0);
     if (this.kind !== FLAG_KIND.logic) return undefined;
     // CF and OF are zero.
-    const logic = [i32(0), i32(1), , , , , outcome.eqz(), outcome.ne(0), , , , , outcome.ltS(0), outcome.geS(0)];
-    return code === 14 ? outcome.leS(0) : code === 15 ? outcome.gtS(0) : logic[code];
+    switch (code) {
+      case 0:
+        return i32(0);
+      case 1:
+        return i32(1);
+      case 6:
+        return outcome.eqz();
+      case 7:
+        return outcome.ne(0);
+      case 12:
+        return outcome.ltS(0);
+      case 13:
+        return outcome.geS(0);
+      case 14:
+        return outcome.leS(0);
+      case 15:
+        return outcome.gtS(0);
+      default:
+        return undefined;
+    }
   }
 
   #compareOperands(code: ConditionCode): I32 | undefined {
