@@ -9,19 +9,7 @@ import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
 import { Jit } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
-import {
-  CODE_PAGE_INDEX,
-  CODE_TLB_BASE,
-  CODE_TLB_ENTRIES,
-  CODE_TLB_ENTRY_SIZE,
-  CODE_TLB_SET_SIZE,
-  NO_TAG,
-  RAM_BASE,
-  STATE_BASE,
-  STEP_BASE,
-  TLB_NONE,
-  TLB_SET_SIZE,
-} from "./memory-map.ts";
+import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
 import type { CpuPorts, PortSize } from "./ports.ts";
 import { Registers } from "./registers.ts";
 import { STEP, WATCH } from "./runtime/debug.ts";
@@ -46,6 +34,10 @@ interface Exports extends CodeCacheExports, LinearMemoryExports {
   ram_host(physical: bigint): number;
   flush_tlb(): void;
   flush_tlb_non_global(): void;
+  flush_pcid(pcid: number): void;
+  cr3_loaded(keep: number): void;
+  drop_code(linear: bigint): void;
+  invlpg_of(pcid: number, linear: bigint): void;
   get_eflags(): number;
   set_eflags(image: number): void;
   update_privilege(): void;
@@ -210,10 +202,10 @@ export class Cpu implements CpuContext {
   /** State after RESET# (SDM vol. 3A, table 9-1). RAM stays as it is. */
   reset(): void {
     // What generated code has compared these numbers with must not come round again.
-    const codeMap = this.r.get("codeMap");
+    const codeMapLast = this.r.get("codeMapLast");
     const codeEpoch = this.r.get("codeEpoch");
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
-    this.r.set("codeMap", codeMap);
+    this.r.set("codeMapLast", codeMapLast);
     this.r.set("codeEpoch", codeEpoch);
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
@@ -450,6 +442,15 @@ export class Cpu implements CpuContext {
     if (global) this.#x.flush_tlb();
     else this.#x.flush_tlb_non_global();
   }
+  flushPcid(pcid: number): void {
+    this.#x.flush_pcid(pcid);
+  }
+  flushPage(pcid: number, linear: bigint): void {
+    this.#x.invlpg_of(pcid, BigInt.asIntN(64, linear));
+  }
+  addressSpaceLoaded(keep: boolean): void {
+    this.#x.cr3_loaded(keep ? 1 : 0);
+  }
   updateMode(): void {
     const { r } = this;
     const cr0 = r.get("cr0");
@@ -459,9 +460,10 @@ export class Cpu implements CpuContext {
     const isProtected = (cr0 & CR0_PE) !== 0 && (r.get("eflags") & VM) === 0;
     const key = bits === 64 ? 3 : bits === 32 ? (isProtected ? 2 : 4) : isProtected ? 1 : 0;
     const limit = long ? -1 >>> 0 : r.get("cs.limit");
-    if (r.get("codeKey") !== key || r.get("codeLimit") !== limit) this.#x.flush_code_tlb();
     r.set("codeLimit", limit);
-    if (limit !== -1 >>> 0) this.#dropCode(r.get("cs.base") + limit + 1);
+    // Where a code segment ends, the limit is looked at in each instruction, which it was not while another segment with the same
+    // page was in CS.
+    if (limit !== -1 >>> 0) this.#x.drop_code(BigInt((r.get("cs.base") + limit + 1) >>> 0));
     r.set("codeKey", key);
     r.set("codeBits", bits);
     if (long) r.setPair("stackMask", -1, -1);
@@ -484,18 +486,6 @@ export class Cpu implements CpuContext {
   readPhysical(gpa: bigint): bigint {
     const host = this.#x.ram_host(gpa) >>> 0;
     return host === 0 ? 0n : this.#view.getBigUint64(host, true);
-  }
-  /**
-   * Forgets the translation of a page of code. Where a code segment ends, the limit is looked at in each instruction, which it
-   * was not while another segment with the same page was in CS.
-   */
-  #dropCode(linear: number): void {
-    const entry = ((linear >>> 12) & (CODE_TLB_ENTRIES - 1)) * CODE_TLB_ENTRY_SIZE;
-    for (const set of [0, CODE_TLB_SET_SIZE]) {
-      this.#words[(CODE_TLB_BASE + set + entry) >> 2] = NO_TAG;
-      this.#words[(CODE_TLB_BASE + set + entry + 4) >> 2] = 0;
-    }
-    this.r.set("codeMap", this.r.get("codeMap") + 2);
   }
   writePhysical(gpa: bigint, bytes: Uint8Array): boolean {
     for (let i = 0; i < bytes.length; i++) {

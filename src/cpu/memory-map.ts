@@ -9,28 +9,80 @@ import { STATE_SIZE } from "./state.ts";
 export const STATE_BASE = 4 * KiB;
 
 /**
- * Data TLB: direct-mapped on the page number, one set per privilege (SDM vol. 3A, 4.10.2). An entry is 32 bytes:
- * read tag (i64), write tag (i64), addend (i32: host address = low half of the linear address + addend), flags (i32).
+ * Data TLB: direct-mapped on the page number, sets by privilege and address space (SDM vol. 3A, 4.10.2; runtime/translations.ts). An entry
+ * is 32 bytes: read tag (i64), write tag (i64), addend (i32: host address = low half of the linear address + addend), flags (i32).
  * A tag is the page's linear address, or NO_TAG.
  */
 export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_SIZE = 32;
 export const TLB_SET_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
+/** Two sets: supervisor, and supervisor while EFLAGS.AC overrides SMAP. */
 export const TLB_BASE = 64 * KiB;
-/** Sets: supervisor, user, supervisor while EFLAGS.AC overrides SMAP. */
-export const TLB_SETS = 3;
 export const NO_TAG = 1;
-/** Entry flags. */
+/** Entry flags: a global page; its number stands in the log of its set. */
 export const TLB_GLOBAL = 1;
+export const TLB_LOGGED = 2;
 
-/** Code TLB: tag (i64), code page (i32), flags (i32). Sets: supervisor, user. */
+/** Code TLB: tag (i64), code page (i32), flags (i32). The supervisor's set. */
 export const CODE_TLB_ENTRIES = 1024;
 export const CODE_TLB_ENTRY_SIZE = 16;
 export const CODE_TLB_SET_SIZE = CODE_TLB_ENTRIES * CODE_TLB_ENTRY_SIZE;
-export const CODE_TLB_BASE = TLB_BASE + TLB_SETS * TLB_SET_SIZE;
+export const CODE_TLB_BASE = TLB_BASE + 2 * TLB_SET_SIZE;
+
+/** Bytes of a filter: one bit for each number modulo eight times this. */
+export const TLB_FILTER_SIZE = 1 * KiB;
+const DATA_LOG_SIZE = TLB_ENTRIES * 2;
+const CODE_LOG_SIZE = CODE_TLB_ENTRIES * 2;
+
+/** What is known of the supervisor's sets, by address. */
+export const SHARED = layOut(CODE_TLB_BASE + CODE_TLB_SET_SIZE, {
+  /** Numbers (u16) of entries that are not global; of the set under EFLAGS.AC; of code. */
+  dataLog: DATA_LOG_SIZE,
+  openLog: DATA_LOG_SIZE,
+  codeLog: CODE_LOG_SIZE,
+  /** Pages that were entered for fetching. */
+  codeFilter: TLB_FILTER_SIZE,
+  /** Regions of 4 MiB in which a large global page was used, and the pages of 1 GiB (i64). */
+  largeFilter: TLB_FILTER_SIZE,
+  hugePages: 64,
+  hugeCount: 4,
+  /** How long the logs are. The first two lie side by side. */
+  dataCount: 4,
+  openCount: 4,
+  codeCount: 4,
+  /** What the fields of the same name were when code was entered. */
+  codeKey: 4,
+  codeLimit: 4,
+  /** The set's number, see the field of the same name. */
+  codeMap: 4,
+});
+
+/** User pages of one PCID: data set, code set, and what is known of them; offsets in the group. */
+export const TLB_GROUP = layOut(0, {
+  data: TLB_SET_SIZE,
+  code: CODE_TLB_SET_SIZE,
+  dataLog: DATA_LOG_SIZE,
+  codeLog: CODE_LOG_SIZE,
+  codeFilter: TLB_FILTER_SIZE,
+  /** Of large pages that are not global, those of supervisors too. */
+  largeFilter: TLB_FILTER_SIZE,
+  dataCount: 4,
+  codeCount: 4,
+  codeKey: 4,
+  codeLimit: 4,
+  codeMap: 4,
+  /** Whom it belongs to, or -1, and when it was chosen last. */
+  pcid: 4,
+  used: 4,
+  /** 0 until its entries have been emptied for the first time. */
+  filled: 4,
+});
+/** Linux uses six PCIDs on each processor, and 0 while it starts. */
+export const TLB_GROUPS = 8;
+export const TLB_GROUPS_BASE = 5 * MiB;
 
 /** Records made for one instruction at a time (single step). */
-export const STEP_BASE = CODE_TLB_BASE + 2 * CODE_TLB_SET_SIZE;
+export const STEP_BASE = Math.ceil(SHARED.size / 64) * 64;
 
 /** Constant tables of runtime functions. */
 export const TABLES_BASE = 512 * KiB;
@@ -52,5 +104,18 @@ const RECORD_BYTES_PER_ENTRY_BYTE = 16;
 
 export const RAM_BASE = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_BYTES_PER_ENTRY_BYTE;
 
+/** Addresses of parts that lie one behind the other, by their sizes; `size` is where the last one ends. */
+function layOut<Names extends string>(base: number, sizes: Record<Names, number>): Record<Names | "size", number> {
+  let at = base;
+  const place = (size: number): number => {
+    const here = at;
+    at += size;
+    return here;
+  };
+  const placed = Object.entries<number>(sizes).map(([name, size]) => [name, place(size)] as const);
+  return Object.fromEntries([...placed, ["size", at]]) as Record<Names | "size", number>;
+}
+
 if (STATE_BASE + STATE_SIZE > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
+if (TLB_GROUPS_BASE + TLB_GROUPS * TLB_GROUP.size > ARENA_BASE) throw new Error("memory map overlaps");
 if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

@@ -109,10 +109,16 @@ field("dataTlb", "i32", "address of the data TLB in use (by privilege)", "engine
 field("codeTlb", "i32", "address of the code TLB in use", "engine");
 // While `codeMap` reads the same as it did at an earlier moment, every page that was in the code TLB in use at that moment, or has
 // been entered in it since, still translates, for fetches at the present privilege and in the present mode, to the code page it had
-// there, whether or not the entry itself has been replaced by another page's meanwhile. The number differs between privileges
-// and changes with whatever drops an entry: INVLPG, INVPCID, loads of control registers, changes of mode, of the code segment's limit
-// and of breakpoints. It says nothing of what is in the pages (stores, `codeEpoch`), nor of pages that are kept out of the code TLB.
+// there, whether or not the entry itself has been replaced by another page's meanwhile. Each set of the code TLB has a number of
+// its own, which comes back with the set: where the privilege or the address space returns and nothing was invalidated. A set gets a
+// new number when it forgets a page of code: INVLPG, INVPCID, loads of CR3 and other control registers, changes of mode, of the
+// code segment's limit and of breakpoints. The number says nothing of what is in the pages (stores, `codeEpoch`), nor of pages
+// that are kept out of the code TLB. It comes round again after 2^32 changes.
 field("codeMap", "i32", "changes when a translation of code that was in use may have become invalid", "engine");
+field("codeMapLast", "i32", "the number given last", "engine");
+field("tlbGroup", "i32", "address of the group of TLB sets of the current address space", "engine");
+field("tlbUses", "i32", "counts choices of a group", "engine");
+field("userGlobal", "i32", "1: user sets may hold global pages", "engine");
 field("stepping", "i32", "1: one instruction runs by itself", "engine");
 field("elementwise", "i32", "1: a pass of a repeated string instruction is one element", "engine");
 field("stepTrap", "i32", "DR6.BS where the instruction that runs by itself ends in a single-step trap", "engine");
@@ -136,13 +142,6 @@ field("bounceSplit", "i32", "bytes on the first page", "engine");
 field("bounceLength", "i32", "bytes in all", "engine");
 field("walkPhysical", "i64", "guest physical address the last page walk found", "engine");
 field("walkFlags", "i32", "1 may be written without another walk, 2 global page, 4 user page", "engine");
-field(
-  "largeFirst",
-  "i64",
-  "lowest linear address translated by a page larger than 4 KiB since the last flush",
-  "engine",
-);
-field("largeLast", "i64", "highest one", "engine");
 field("ramLow", "i64", "bytes of RAM below the hole at 3 GiB", "engine");
 field("ramHigh", "i64", "bytes of RAM above 4 GiB", "engine");
 field(

@@ -1,6 +1,6 @@
 /** What holds of a vCPU's state between any two instructions, whatever the guest did. */
 import type { Cpu } from "../../src/cpu/index.ts";
-import { CODE_TLB_BASE, CODE_TLB_SET_SIZE, TLB_BASE, TLB_NONE, TLB_SET_SIZE } from "../../src/cpu/memory-map.ts";
+import { CODE_TLB_BASE, TLB_BASE, TLB_GROUP, TLB_NONE, TLB_SET_SIZE } from "../../src/cpu/memory-map.ts";
 import { SEGMENT_NAMES } from "../../src/cpu/state.ts";
 import { RAM_SIZE } from "./layout.ts";
 
@@ -83,15 +83,15 @@ const RULES: readonly Rule[] = [
   ],
   [
     "the code TLB is that of the privilege",
-    ({ r }) => r.get("codeTlb") === CODE_TLB_BASE + (r.get("cpl") === 3 ? CODE_TLB_SET_SIZE : 0),
+    ({ r }) => r.get("codeTlb") === (r.get("cpl") === 3 ? r.get("tlbGroup") + TLB_GROUP.code : CODE_TLB_BASE),
   ],
   [
     "the data TLB is that of the privilege",
     ({ r }) => {
       const ac = (r.get("eflags") & 0x4_0000) !== 0;
       const open = (r.get("cr4") & 0x20_0000) !== 0 && ac;
-      const user = ac && (r.get("cr0") & 0x4_0000) !== 0 ? TLB_NONE : TLB_BASE + TLB_SET_SIZE;
-      return r.get("dataTlb") === (r.get("cpl") === 3 ? user : TLB_BASE + TLB_SET_SIZE * (open ? 2 : 0));
+      const user = ac && (r.get("cr0") & 0x4_0000) !== 0 ? TLB_NONE : r.get("tlbGroup");
+      return r.get("dataTlb") === (r.get("cpl") === 3 ? user : TLB_BASE + (open ? TLB_SET_SIZE : 0));
     },
   ],
   [

@@ -12,6 +12,9 @@ import {
   STEP_BASE,
   TABLES_BASE,
   TLB_BASE,
+  TLB_GROUP,
+  TLB_GROUPS,
+  TLB_GROUPS_BASE,
 } from "../../src/cpu/memory-map.ts";
 import type { CpuPorts } from "../../src/cpu/ports.ts";
 import { FIELDS, STATE_SIZE } from "../../src/cpu/state.ts";
@@ -27,7 +30,10 @@ const GAPS: readonly [from: number, to: number][] = [
   [RAM_BASE + RAM_SIZE, RAM_BASE + RAM_SIZE + AFTER_RAM],
 ];
 /** Too large to be looked at each time. */
-const WIDE_GAPS: readonly [from: number, to: number][] = [[CODE_PAGE_INDEX + (RAM_SIZE / 4096) * 4, ARENA_BASE]];
+const WIDE_GAPS: readonly [from: number, to: number][] = [
+  [CODE_PAGE_INDEX + (RAM_SIZE / 4096) * 4, TLB_GROUPS_BASE],
+  [TLB_GROUPS_BASE + TLB_GROUPS * TLB_GROUP.size, ARENA_BASE],
+];
 
 /** The state's bytes that an outsider may see, the rest zeroed. */
 export interface Snapshot {

@@ -1,6 +1,6 @@
-/** What tells compiled code that translations may have changed. */
+/** What the TLB keeps and forgets: large pages, PCIDs (SDM vol. 3A, 4.10), and what tells compiled code of it. */
 import { describe, expect, it } from "vitest";
-import { type Bytes, CODE, Guest, imm } from "./guest.ts";
+import { type Bytes, CODE, DATA, Guest, imm, PAGE_ENTRIES, PAGE_TABLES } from "./guest.ts";
 
 describe("the number of a mapping of code", () => {
   /** Whether it changes while some code runs. */
@@ -40,4 +40,164 @@ describe("the number of a mapping of code", () => {
     expect(seen).not.toEqual([user]);
     expect(g.get("codeMap")).toBe(user);
   });
+});
+
+const HLT = 0xf4;
+const UD2 = [0x0f, 0x0b];
+const USER_PAGE = 7;
+const TARGET = DATA + 0x5000;
+const FRAMES = DATA + 0x6000;
+const CR4_PCIDE = 0x2_0000;
+const CR4_PAE = 0x20;
+const KEEP = 1n << 63n;
+/** The top tables of address spaces other than the first. */
+const SPACES = 0x10_0000;
+
+/** A guest at either privilege that reads TARGET over and over; a step comes between two reads. */
+class Reader extends Guest {
+  readonly seen: number[] = [];
+  constructor(cpl: 0 | 3, steps: readonly ((g: Reader) => void)[]) {
+    super({ cpl });
+    this.set("cr4", CR4_PAE | CR4_PCIDE);
+    for (let n = 0; n < 16; n++) this.view.setUint32(FRAMES + n * 0x1000, n, true);
+    this.maps(0);
+    this.cpu.flushTlb(true);
+    let next = 0;
+    this.onTrap = (trap) => {
+      this.seen.push(this.get("rax"));
+      this.view.setUint32(this.frame(0), next < steps.length ? CODE : trap.rip + 2, true);
+      if (next < steps.length) steps[next++]!(this);
+      else this.set("rip", CODE + 0x400);
+    };
+    this.load(CODE + 0x400, [HLT]);
+    // mov eax,[TARGET]; ud2
+    this.load(CODE, [0x8b, 0x04, 0x25, imm(TARGET), UD2]);
+    this.go();
+  }
+  /** Maps TARGET to frame `n` in address space `space`; the TLB is not told. */
+  maps(n: number, space = 0): void {
+    const entries = space === 0 ? PAGE_ENTRIES : SPACES + space * 0x4000 + 0x3000;
+    this.view.setUint32(entries + (TARGET >> 12) * 8, FRAMES + n * 0x1000 + USER_PAGE, true);
+  }
+  /** Makes an address space like the first, but that TARGET is frame `n`. */
+  makes(space: number, n: number): void {
+    const at = SPACES + space * 0x4000;
+    this.cpu.ram.copyWithin(at, PAGE_TABLES, PAGE_TABLES + 0x4000);
+    for (let level = 0; level < 3; level++) {
+      this.view.setUint32(at + level * 0x1000, at + (level + 1) * 0x1000 + USER_PAGE, true);
+    }
+    this.maps(n, space);
+  }
+  loads(space: number, pcid: number, keep: bigint): void {
+    const table = space === 0 ? PAGE_TABLES : SPACES + space * 0x4000;
+    // mov cr3,rax
+    this.#between(0x800, [0x0f, 0x22, 0xd8], BigInt(table + pcid) | keep);
+  }
+  invalidates(type: number, pcid: number, linear: number): void {
+    this.view.setBigUint64(CODE + 0xa00, BigInt(pcid), true);
+    this.view.setBigUint64(CODE + 0xa08, BigInt(linear), true);
+    // invpcid rax,[CODE + 0xa00]
+    this.#between(0x900, [0x66, 0x0f, 0x38, 0x82, 0x04, 0x25, imm(CODE + 0xa00)], BigInt(type));
+  }
+  /** Runs an instruction while the handler stands still. */
+  #between(at: number, code: Bytes, rax: bigint): void {
+    const { r } = this.cpu;
+    const saved = [r.getBig("rip"), r.getBig("rax")] as const;
+    this.load(CODE + at, [code, HLT]);
+    r.setBig("rip", BigInt(CODE + at));
+    r.setBig("rax", rax);
+    r.set("activity", 0);
+    expect(this.cpu.run(10)).toBe("halted");
+    r.setBig("rip", saved[0]);
+    r.setBig("rax", saved[1]);
+  }
+}
+
+for (const cpl of [0, 3] as const) {
+  describe(`PCIDs at CPL ${cpl}`, () => {
+    it("have translations of their own, which a load of CR3 with bit 63 keeps", () => {
+      const { seen } = new Reader(cpl, [
+        (g) => {
+          g.makes(1, 1);
+          g.loads(1, 1, 0n);
+        },
+        (g) => {
+          g.maps(2, 1);
+          g.maps(3, 0);
+          g.loads(0, 0, KEEP);
+        },
+        (g) => g.loads(1, 1, KEEP),
+        (g) => g.loads(1, 1, 0n),
+      ]);
+      // A supervisor's entries are not kept, which nobody may count on.
+      expect(seen).toEqual(cpl === 3 ? [0, 1, 0, 1, 2] : [0, 1, 3, 2, 2]);
+    });
+    it("each forget by INVPCID alone", () => {
+      const steps = (type: number) =>
+        [
+          (g) => {
+            g.makes(1, 1);
+            g.loads(1, 1, 0n);
+          },
+          (g) => {
+            g.maps(2, 1);
+            g.maps(3, 0);
+            g.invalidates(type, 0, TARGET);
+          },
+          (g) => g.loads(0, 0, KEEP),
+          (g) => g.loads(1, 1, KEEP),
+        ] as ((g: Reader) => void)[];
+      for (const type of [0, 1])
+        expect([type, new Reader(cpl, steps(type)).seen.slice(0, 4)]).toEqual([type, [0, 1, 1, 3]]);
+      expect(new Reader(cpl, steps(0)).seen[4]).toBe(cpl === 3 ? 1 : 2);
+      for (const type of [2, 3]) expect([type, new Reader(cpl, steps(type)).seen]).toEqual([type, [0, 1, 2, 3, 2]]);
+    });
+    it("do not mix where there are more of them than the TLB tells apart", () => {
+      const count = 12;
+      const steps = Array.from({ length: 3 * count }, (_, i) => (g: Reader) => {
+        const space = 1 + (i % count);
+        if (i < count) g.makes(space, space);
+        g.loads(space, space, KEEP);
+      });
+      const { seen } = new Reader(cpl, steps);
+      expect(seen.slice(1)).toEqual(steps.map((_, i) => 1 + (i % count)));
+    });
+  });
+}
+
+describe("INVLPG of an address in a large page", () => {
+  const PS = 0x80;
+  const G = 0x100;
+  const CR4_PGE = 0x80;
+  for (const [name, level, shift] of [
+    ["2 MiB", 2, 21],
+    ["1 GiB", 1, 30],
+  ] as const) {
+    for (const global of [0, G]) {
+      it(`forgets all ${name} of it${global ? ", global" : ""}`, () => {
+        const g = new Guest();
+        g.set("cr4", CR4_PAE | CR4_PGE);
+        // Entry 1 of its table maps RAM from 0 on; later it is the tables of the first entry, which map the frames in another order.
+        const entry = PAGE_TABLES + level * 0x1000 + 8;
+        const start = 1 << shift;
+        g.view.setUint32(entry, PS | global | USER_PAGE, true);
+        g.view.setUint32(TARGET, 1, true);
+        g.view.setUint32(TARGET + 0x7000, 2, true);
+        g.mapPage(TARGET, TARGET + 0x7000 + USER_PAGE);
+        g.mapPage(TARGET + 0x7000, TARGET + USER_PAGE);
+        g.cpu.flushTlb(true);
+        const first = [0x8b, 0x04, 0x25, imm(start + TARGET)];
+        const second = [0x8b, 0x1c, 0x25, imm(start + TARGET + 0x7000)];
+        g.run(first, second);
+        expect([g.get("rax"), g.get("rbx")]).toEqual([1, 2]);
+        g.view.setUint32(entry, PAGE_TABLES + (level + 1) * 0x1000 + USER_PAGE, true);
+        g.set("rip", CODE + 0x800);
+        g.cpu.r.set("activity", 0);
+        // invlpg [start + DATA]
+        g.load(CODE + 0x800, [0x0f, 0x01, 0x3c, 0x25, imm(start + DATA), first, second, HLT]);
+        g.go();
+        expect([g.get("rax"), g.get("rbx")]).toEqual([2, 1]);
+      });
+    }
+  }
 });

@@ -22,6 +22,7 @@ import { DEBUG_FUNCTIONS } from "../runtime/debug.ts";
 import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
 import { IMPORTS } from "../runtime/imports.ts";
 import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
+import { TRANSLATION_FUNCTIONS } from "../runtime/translations.ts";
 import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
 import { FIELDS } from "../state.ts";
 import { Handler, type HandlerEnv } from "./handler.ts";
@@ -164,6 +165,7 @@ export function numberHandlers(rows: readonly Row[]): HandlerTable {
 export function runtimeFunctions(handlerType: IndirectType, extra: readonly RuntimeFunction[]): RuntimeFunction[] {
   return [
     ...PAGING_FUNCTIONS,
+    ...TRANSLATION_FUNCTIONS,
     ...DEBUG_FUNCTIONS,
     ...ACCESS_FUNCTIONS,
     ...CONTROL_FUNCTIONS,

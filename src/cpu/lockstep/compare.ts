@@ -120,9 +120,10 @@ export class Comparison {
     return found;
   }
 
-  /** The second vCPU takes the state of the first. What the TLBs know stays. */
+  /** The second vCPU takes the state of the first. What the TLBs know stays, but for another address space. */
   copyState(): void {
     const [a, b] = [this.#a, this.#b];
+    const sameSpace = a.cpu.r.getBig("cr3") === b.cpu.r.getBig("cr3");
     for (const { offset, type } of TAKEN) {
       const index = (STATE_BASE + offset) / 4;
       for (let i = 0; i < fieldSize(type) / 4; i++) b.words[index + i] = a.words[index + i]!;
@@ -131,6 +132,7 @@ export class Comparison {
     for (const [index, value] of a.cpu.msrs) b.cpu.msrs.set(index, value);
     b.cpu.tscOffset = a.cpu.tscOffset;
     b.cpu.updateMode();
+    if (!sameSpace) b.cpu.flushTlb(true);
   }
 
   /** Goes through the pages of RAM that differ: offset, and content of the first. */

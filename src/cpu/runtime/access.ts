@@ -4,22 +4,11 @@
  */
 import { type FunctionBuilder, type I32, type I64, i32, i64, type Local, op } from "../../wasm/index.ts";
 import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
-import {
-  CODE_PAGE_INDEX,
-  CODE_TLB_BASE,
-  CODE_TLB_ENTRY_SIZE,
-  CODE_TLB_SET_SIZE,
-  RAM_BASE,
-  TLB_BASE,
-  TLB_ENTRY_SIZE,
-  TLB_NONE,
-  TLB_SET_SIZE,
-  TLB_SETS,
-} from "../memory-map.ts";
+import { CODE_PAGE_INDEX, RAM_BASE, TLB_NONE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ACCESS } from "./paging.ts";
-import { codeTlbOffset, dataTlbOffset } from "./tlb.ts";
+import { dataTlbOffset } from "./tlb.ts";
 
 /** Table slot of the handler that looks its record up again; see control.ts. */
 export const REFETCH_SLOT = 1;
@@ -296,77 +285,6 @@ const invalidatePage = runtime("invalidate_page", "i32", "", (f, env) => {
   f.store("i64.store", page, i64(0), CODE_PAGE.coverage);
 });
 
-/** A page of RAM begins to hold code: no TLB entry may write to it inline any more. */
-const protectCode = runtime("protect_code", "i32", "", (f) => {
-  const host = f.let(f.param(0, "i32").get().and(-4096));
-  const entry = f.variable(i32(TLB_BASE));
-  f.loop((again) => {
-    const tag = f.load("i64.load", entry.get(), 8).wrap();
-    const maps = tag.add(f.loadExpr("i32.load", entry.get(), 16)).eq(host);
-    f.if(maps, () => f.store("i64.store", entry.get(), i64(1), 8));
-    entry.set(entry.get().add(TLB_ENTRY_SIZE));
-    f.brIf(again, entry.get().ltU(TLB_BASE + TLB_SETS * TLB_SET_SIZE));
-  });
-});
-
-// ---- flushing (SDM vol. 3A, 4.10.4)
-
-const resetLarge = (env: RuntimeEnv) => {
-  env.set("largeFirst", i64(-1));
-  env.set("largeLast", i64(0));
-};
-
-/** Another number for the mapping of code; its lowest bit is the privilege's (update_privilege). */
-const renewCodeMap = (env: RuntimeEnv) => env.set("codeMap", env.get("codeMap").add(2));
-
-const flushCode = runtime("flush_code_tlb", "", "", (f, env) => {
-  renewCodeMap(env);
-  f.fill(i32(CODE_TLB_BASE), i32(1), i32(2 * CODE_TLB_SET_SIZE));
-});
-
-const flushAll = runtime("flush_tlb", "", "", (f, env) => {
-  f.fill(i32(TLB_BASE), i32(1), i32(TLB_SETS * TLB_SET_SIZE));
-  f.call(env.fn("flush_code_tlb"));
-  resetLarge(env);
-});
-
-/** All but global pages. User entries go whole. */
-const flushNonGlobal = runtime("flush_tlb_non_global", "", "", (f, env) => {
-  const sweep = (base: number, size: number, entrySize: number, flags: number, tags: number[]) => {
-    const entry = f.variable(i32(base));
-    f.loop((again) => {
-      f.if(f.load("i32.load", entry.get(), flags).and(1).eqz(), () => {
-        for (const tag of tags) f.store("i64.store", entry.get(), i64(1), tag);
-      });
-      entry.set(entry.get().add(entrySize));
-      f.brIf(again, entry.get().ltU(base + size));
-    });
-  };
-  renewCodeMap(env);
-  f.fill(i32(TLB_BASE + TLB_SET_SIZE), i32(1), i32(2 * TLB_SET_SIZE));
-  f.fill(i32(CODE_TLB_BASE + CODE_TLB_SET_SIZE), i32(1), i32(CODE_TLB_SET_SIZE));
-  sweep(TLB_BASE, TLB_SET_SIZE, TLB_ENTRY_SIZE, 20, [0, 8]);
-  sweep(CODE_TLB_BASE, CODE_TLB_SET_SIZE, CODE_TLB_ENTRY_SIZE, 12, [0]);
-});
-
-/** INVLPG: one page; everything, when the address was translated by a large page (its pieces are many entries). */
-const invalidate = runtime("invlpg", "i64", "", (f, env) => {
-  const linear = f.let(f.param(0, "i64").get());
-  const inLarge = linear
-    .geU(env.get("largeFirst", "i64").and(-0x4000_0000))
-    .and(linear.leU(env.get("largeLast", "i64").or(0x3fff_ffff)));
-  f.if(inLarge, () => f.returnCall(env.fn("flush_tlb")));
-  renewCodeMap(env);
-  const low = f.let(linear.wrap());
-  const data = f.let(dataTlbOffset(low));
-  for (let set = 0; set < TLB_SETS; set++) {
-    f.store("i64.store", data, i64(1), TLB_BASE + set * TLB_SET_SIZE);
-    f.store("i64.store", data, i64(1), TLB_BASE + set * TLB_SET_SIZE + 8);
-  }
-  const code = f.let(codeTlbOffset(low));
-  for (let set = 0; set < 2; set++) f.store("i64.store", code, i64(1), CODE_TLB_BASE + set * CODE_TLB_SET_SIZE);
-});
-
 function toDouble(physical: I64) {
   return op("f64.convert_i64_u", physical);
 }
@@ -422,9 +340,4 @@ export const ACCESS_FUNCTIONS = [
   hasCode,
   codeWrite,
   invalidatePage,
-  protectCode,
-  flushCode,
-  flushAll,
-  flushNonGlobal,
-  invalidate,
 ];

@@ -77,10 +77,7 @@ const fetchPage = runtime("fetch_page", "i64", "i32", (f, env) => {
     f.return(i32(0));
   });
   f.if(stepped.get(), () => f.return(page.get()));
-  const entry = codeTlbEntry(f, env, linear);
-  f.store("i64.store", entry, linear, 0);
-  f.store("i32.store", entry, page.get(), 8);
-  f.store("i32.store", entry, env.get("walkFlags").shrU(1).and(1), 12);
+  f.call(env.fn("enter_code"), linear, page.get(), env.get("walkFlags").shrU(1));
   f.return(page.get());
 });
 

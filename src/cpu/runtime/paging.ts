@@ -3,12 +3,11 @@
  * and the filling of the data TLB. Not modelled: protection keys.
  */
 import { HIGH_RAM_START, LOW_RAM_END } from "../../base/index.ts";
-import type { ExprOf, FunctionBuilder, I32, I64 } from "../../wasm/index.ts";
+import type { FunctionBuilder, I32, I64 } from "../../wasm/index.ts";
 import { i32, i64 } from "../../wasm/index.ts";
-import { NO_TAG, RAM_BASE, TLB_BASE, TLB_GLOBAL, TLB_NONE } from "../memory-map.ts";
+import { RAM_BASE, TLB_BASE, TLB_GLOBAL, TLB_NONE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
-import { dataTlbOffset } from "./tlb.ts";
 
 /** What an access wants; the bits the page-fault error code shares keep their meaning, not their place. */
 export const ACCESS = { write: 1, user: 2, fetch: 4, /** By the CPU itself, whatever the CPL. */ implicit: 8 } as const;
@@ -185,7 +184,7 @@ const walk = runtime("walk", "i64 i32", "i32", (f, env) => {
       f.if(wanted.ne(low), () => f.store("i32.store", host, wanted));
       const within = f.let(i64(1).shl(s).sub(1));
       env.set("walkPhysical", pte.and(ADDRESS_MASK).and(within.not()).or(linear.and(within)));
-      finish(f, env, { linear, access, cr0, cr4, rights: rights.get(), pte: wanted, large });
+      finish(f, env, { linear, access, cr0, cr4, rights: rights.get(), pte: wanted, large, shift: s.wrap() });
       f.return(i32(0));
     });
     f.if(low.and(PTE_A).eqz().and(pdpte.eqz()), () => f.store("i32.store", host, low.or(PTE_A)));
@@ -258,7 +257,7 @@ const walk32 = runtime("walk32", "i64 i32", "i32", (f, env) => {
       () => f.let(low.and(-4096).or(address.and(0xfff)).extendU()),
     ),
   );
-  finish(f, env, { linear, access, cr0, cr4, rights: rights.get(), pte: wanted, large });
+  finish(f, env, { linear, access, cr0, cr4, rights: rights.get(), pte: wanted, large, shift: i32(22) });
   f.return(i32(0));
 });
 
@@ -305,9 +304,11 @@ interface Leaf {
   readonly rights: I32;
   readonly pte: I32;
   readonly large: I32;
+  /** Bits of the address within the page; looked at where it is large. */
+  readonly shift: I32;
 }
 
-/** What the TLB may remember of a leaf, and which addresses a large page covers (for INVLPG). */
+/** What the TLB may remember of a leaf, and where large pages are (for INVLPG). */
 function finish(f: FunctionBuilder, env: RuntimeEnv, leaf: Leaf): void {
   const supervisor = leaf.access.and(ACCESS.user).eqz();
   const writable = leaf.rights
@@ -315,12 +316,9 @@ function finish(f: FunctionBuilder, env: RuntimeEnv, leaf: Leaf): void {
     .nez()
     .or(supervisor.and(leaf.cr0.and(CR0_WP).eqz()));
   const dirty = leaf.pte.and(PTE_D).nez();
-  const global = leaf.pte.and(PTE_G).nez().and(leaf.cr4.and(CR4_PGE).nez());
+  const global = f.let(leaf.pte.and(PTE_G).nez().and(leaf.cr4.and(CR4_PGE).nez()));
   env.set("walkFlags", writable.and(dirty).or(global.shl(1)).or(leaf.rights.and(PTE_U)));
-  f.if(leaf.large, () => {
-    f.if(leaf.linear.ltU(env.get("largeFirst", "i64")), () => env.set("largeFirst", leaf.linear));
-    f.if(leaf.linear.gtU(env.get("largeLast", "i64")), () => env.set("largeLast", leaf.linear));
-  });
+  f.if(leaf.large, () => f.call(env.fn("note_large"), leaf.linear, global, leaf.shift));
 }
 
 /**
@@ -341,32 +339,15 @@ const translate = runtime("translate", "i64 i32", "i32", (f, env) => {
   f.if(env.get("watch").and(WATCH.data), () => {
     f.if(f.callFor("i32", env.fn("watched_page"), linear, i32(0)), () => f.return(host));
   });
-  const low = f.let(linear.wrap());
-  const entry = f.let(
-    dataTlbOffset(low).add(
-      f.choose(
-        implicit,
-        () => i32(TLB_BASE),
-        () => env.get("dataTlb"),
-      ),
-    ),
-  );
-  const page = f.let(linear.and(-4096));
   const flags = env.get("walkFlags");
-  const hasCode = f.callFor("i32", env.fn("has_code"), host);
-  f.store("i64.store", entry, page, 0);
-  f.store(
-    "i64.store",
-    entry,
-    f.choose<ExprOf<"i64">>(
-      flags.and(1).and(hasCode.eqz()),
-      () => page,
-      () => i64(NO_TAG),
-    ),
-    8,
+  const writable = flags.and(1).and(f.callFor("i32", env.fn("has_code"), host).eqz());
+  const set = f.choose(
+    implicit,
+    () => i32(TLB_BASE),
+    () => env.get("dataTlb"),
   );
-  f.store("i32.store", entry, host.sub(low), 16);
-  f.store("i32.store", entry, flags.shrU(1).and(TLB_GLOBAL), 20);
+  const entered = f.let(flags.shrU(1).and(TLB_GLOBAL).or(writable.shl(31)));
+  f.call(env.fn("enter_data"), linear, host.sub(linear.wrap()), entered, set);
   f.return(host);
 });
 

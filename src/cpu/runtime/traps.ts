@@ -5,7 +5,7 @@
  */
 import { type FunctionBuilder, type I32, type I64, i32, i64 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
-import { CODE_TLB_BASE, CODE_TLB_SET_SIZE, TLB_BASE, TLB_NONE, TLB_SET_SIZE } from "../memory-map.ts";
+import { TLB_BASE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ATTENTION } from "./exits.ts";
@@ -18,11 +18,8 @@ const IF = 0x200;
 const NT = 0x4000;
 const RF = 0x1_0000;
 const VM = 0x2_0000;
-const AC = 0x4_0000;
 /** Arithmetic flags, which state.ts keeps apart. */
 export const ARITHMETIC = 0x8d5;
-const CR0_AM = 0x4_0000;
-const CR4_SMAP = 0x20_0000;
 /** DR6.BS. */
 const SINGLE_STEP = 0x4000;
 /** Flags IRETQ at CPL 0 and SYSRET take over. */
@@ -51,30 +48,9 @@ const setEflags = runtime("set_eflags", "i32", "", (f, env) => {
   env.set("eflags", image.and(~ARITHMETIC).or(2));
 });
 
-/** Chooses TLB sets by CPL, and by EFLAGS.AC where SMAP is on or alignment is checked. */
-const updatePrivilege = runtime("update_privilege", "", "", (f, env) => {
-  f.if(
-    env.get("cpl").eq(3),
-    () => {
-      env.set("dataTlb", i32(TLB_BASE + TLB_SET_SIZE));
-      f.if(env.get("eflags").and(AC).nez().and(env.get("cr0", "i64").wrap().and(CR0_AM).nez()), () => {
-        env.set("dataTlb", i32(TLB_NONE));
-      });
-      env.set("codeTlb", i32(CODE_TLB_BASE + CODE_TLB_SET_SIZE));
-      env.set("codeMap", env.get("codeMap").or(1));
-    },
-    () => {
-      const open = env.get("cr4", "i64").wrap().and(CR4_SMAP).nez().and(env.get("eflags").and(AC).nez());
-      env.set("dataTlb", f.let(open.mul(2 * TLB_SET_SIZE).add(TLB_BASE)));
-      env.set("codeTlb", i32(CODE_TLB_BASE));
-      env.set("codeMap", env.get("codeMap").and(~1));
-    },
-  );
-});
-
-const enter64 = runtime("enter_mode64", "", "", (f, env) => {
-  f.if(env.get("codeKey").ne(3), () => f.call(env.fn("flush_code_tlb")));
+const enter64 = runtime("enter_mode64", "", "", (_, env) => {
   env.set("codeKey", i32(3));
+  env.set("codeLimit", i32(-1));
   env.set("codeBits", i32(64));
   env.set("stackMask", i64(-1));
 });
@@ -306,8 +282,8 @@ const sysret = runtime("sysret", "i32", "", (f, env) => {
       setSegment(env, "cs", f.let(base.or(3)), i32(CODE32 | DPL3));
       env.set("codeKey", i32(2));
       env.set("codeBits", i32(32));
+      env.set("codeLimit", i32(-1));
       env.set("stackMask", i64(0xffff_ffff));
-      f.call(env.fn("flush_code_tlb"));
     },
   );
   setSegment(env, "ss", f.let(base.add(8).or(3)), i32(DATA | DPL3));
@@ -320,7 +296,6 @@ const sysret = runtime("sysret", "i32", "", (f, env) => {
 export const TRAP_FUNCTIONS = [
   getEflags,
   setEflags,
-  updatePrivilege,
   enter64,
   systemHost,
   deliver64,

@@ -72,7 +72,13 @@ export interface SystemContext {
   setCpl(cpl: number): void;
   /** Recomputes what derives from CR0, CR4, EFER, EFLAGS.VM, CS, SS, CPL. Call after changing any of them. */
   updateMode(): void;
+  /** Forgets what the TLB knows of every address space: all, or what is not global. */
   flushTlb(global: boolean): void;
+  /** Forgets what is not global of a PCID, and all it knows of one page. */
+  flushPcid(pcid: number): void;
+  flushPage(pcid: number, linear: bigint): void;
+  /** CR3 was loaded; `keep`: what is known of its PCID stays. */
+  addressSpaceLoaded(keep: boolean): void;
   /** Eight bytes of guest physical memory; zero where there is no RAM. */
   readPhysical(gpa: bigint): bigint;
 }

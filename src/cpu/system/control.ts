@@ -90,12 +90,12 @@ function writeCr0(c: CpuContext, value: bigint): void {
 
 /** Bits 12 and up below the physical width, PWT and PCD; with PCIDs all low bits, and bit 63 asks not to flush. */
 function writeCr3(c: CpuContext, value: bigint): void {
-  if ((c.r.get("cr4") & CR4_PCIDE) !== 0) value &= ~(1n << 63n);
+  const keep = (c.r.get("cr4") & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
+  if (keep) value &= ~(1n << 63n);
   if ((c.r.getBig("efer") & EFER_LMA) !== 0n && value >> BigInt(PHYSICAL_BITS) !== 0n) throw fault();
   loadPdptes(c, c.r.get("cr0"), c.r.get("cr4"), value);
   c.r.setBig("cr3", value);
-  // PCIDs are not kept apart: any load of CR3 flushes, which the architecture allows (SDM vol. 3A, 4.10.4.1).
-  c.flushTlb(false);
+  c.addressSpaceLoaded(keep);
 }
 
 function writeCr4(c: CpuContext, value: bigint): void {
@@ -241,7 +241,9 @@ export function invpcid(c: CpuContext): void {
   if (type > 3n || pcid >> 12n !== 0n) throw fault();
   if (type === 0n && !isCanonicalBase(c, address)) throw fault();
   if (type < 2n && pcid !== 0n && (c.r.get("cr4") & CR4_PCIDE) === 0) throw fault();
-  c.flushTlb(type === 2n);
+  if (type === 0n) c.flushPage(Number(pcid), address);
+  else if (type === 1n) c.flushPcid(Number(pcid));
+  else c.flushTlb(type === 2n);
 }
 
 /** KVM's hypercalls: none is offered, so every number answers -KVM_ENOSYS, as KVM does for one it lacks. */

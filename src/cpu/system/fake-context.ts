@@ -85,6 +85,15 @@ export class FakeContext implements SystemContext {
   flushTlb(): void {
     this.flushes++;
   }
+  flushPcid(): void {
+    this.flushes++;
+  }
+  flushPage(): void {
+    this.flushes++;
+  }
+  addressSpaceLoaded(): void {
+    this.flushes++;
+  }
 
   // ---- building a guest
 

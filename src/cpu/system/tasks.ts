@@ -231,7 +231,7 @@ function loadTask(c: SystemContext, next: TaskState, nested: boolean): void {
   if (next.layout.cr3 !== undefined && c.r.get("cr0") & CR0_PG) {
     loadPdptes(c, c.r.get("cr0"), c.r.get("cr4"), next.cr3);
     c.r.setBig("cr3", next.cr3);
-    c.flushTlb(false);
+    c.addressSpaceLoaded(false);
   }
   c.r.setBig("rip", next.eip);
   c.setEflags(((nested ? next.eflags | NT : next.eflags) & EFLAGS_ALL) | 2);
