@@ -42,6 +42,14 @@ describe("the command line", () => {
       ["runConsole", { kernel: "k", initrd: "i", append: "console=ttyS0 -v", cpu: "max", onReset: "exit" }, PLAIN],
     ],
     [
+      ["run", "-q", "--jit", "on", "--lockstep", "5", "--", "true"],
+      ["runCommand", { jit: "on", lockstep: "5" }, ["true"], { quiet: true, verbose: false }],
+    ],
+    [
+      ["run", "-q", "--lockstep", "--", "true"],
+      ["runCommand", { lockstep: 10_000 }, ["true"], { quiet: true, verbose: false }],
+    ],
+    [
       ["run", "--", "uname", "-a"],
       ["runCommand", {}, ["uname", "-a"], PLAIN],
     ],

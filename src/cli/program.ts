@@ -31,6 +31,9 @@ Examples:
   viv run --kernel bzImage --initrd root.gz --append console=ttyS0
 `;
 
+const LOCKSTEP =
+  "viv: in lockstep with the interpreter: a few times slower, or a hundred times with few instructions between comparisons\n";
+
 /** Commander writes suggestions on a line of their own; an error of ours is one line. */
 const oneLine = (text: string): string =>
   `viv: ${text
@@ -66,13 +69,16 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     .option("-v, --verbose", "show the guest's console too, and causes of errors");
   for (const [, row] of CONFIG_ROWS) {
     const flags = "short" in row && row.short !== undefined ? `${row.short}, ${row.flag}` : row.flag;
-    run.addOption(new Option(`${flags} <${row.value}>`, describeRow(row)));
+    if (row.kind === "count") {
+      run.addOption(new Option(`${flags} [${row.value}]`, describeRow(row)).preset(row.bare));
+    } else run.addOption(new Option(`${flags} <${row.value}>`, describeRow(row)));
   }
   run.action((flags: Record<string, unknown>) => {
     const { quiet, verbose, ...rest } = flags;
     const verbosity = { quiet: quiet === true, verbose: verbose === true };
     // Commander names an option as its row is named: --on-reset is onReset.
     const config = rest as MachineConfig;
+    if (!verbosity.quiet && Number(config.lockstep ?? 0) > 0) streams.err(LOCKSTEP);
     if (command === undefined) status = actions.runConsole(config, verbosity);
     else if (command.length > 0) status = actions.runCommand(config, command, verbosity);
     else run.error("error: no command after --: name one, as in viv run -- uname -a");

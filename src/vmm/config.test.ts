@@ -20,6 +20,8 @@ describe("a machine's configuration", () => {
       memory: 536870912,
       cpu: "x86-64-v2",
       onReset: "reboot",
+      jit: "off",
+      lockstep: 0,
     });
   });
 
@@ -36,6 +38,18 @@ describe("a machine's configuration", () => {
 
   it.each(["", "lots", "-1G", "1T", "12", "100G", "1000000", 0, Number.NaN])("refuses %s as memory", (given) => {
     expect(failure(() => resolveConfig({ memory: given }))).toMatchObject({ code: "config.value" });
+  });
+
+  it.each([
+    ["100", 100],
+    [0, 0],
+    [1_000_000, 1_000_000],
+  ])("takes %s as a count", (given, count) => {
+    expect(resolveConfig({ lockstep: given }).lockstep).toBe(count);
+  });
+
+  it.each(["", "often", "-1", "1.5", 0.5, "1e3", 1_000_001])("refuses %s as a count", (given) => {
+    expect(failure(() => resolveConfig({ lockstep: given }))).toMatchObject({ code: "config.value" });
   });
 
   it("names the choices when refusing another", () => {

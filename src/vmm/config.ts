@@ -35,7 +35,15 @@ interface ChoiceRow<Choice extends string = string> extends RowCommon {
   readonly choices: readonly Choice[];
   readonly default: NoInfer<Choice>;
 }
-export type ConfigRow = FileRow | TextRow | SizeRow | ChoiceRow;
+/** A whole number. */
+interface CountRow extends RowCommon {
+  readonly kind: "count";
+  readonly default: number;
+  readonly most: number;
+  /** What a flag without a value means. */
+  readonly bare: number;
+}
+export type ConfigRow = FileRow | TextRow | SizeRow | ChoiceRow | CountRow;
 
 export const CONFIG = {
   kernel: {
@@ -74,6 +82,23 @@ export const CONFIG = {
     default: "reboot",
     help: "what a reset by the guest does",
   },
+  jit: {
+    kind: "choice",
+    flag: "--jit",
+    value: "WHICH",
+    choices: ["off", "on", "forced"],
+    default: "off",
+    help: "guest code that is compiled; forced compiles all of it, which is slow",
+  },
+  lockstep: {
+    kind: "count",
+    flag: "--lockstep",
+    value: "INSTRUCTIONS",
+    default: 0,
+    most: 1_000_000,
+    bare: 10_000,
+    help: "run the interpreter beside and compare all state every so many instructions; slow",
+  },
 } as const satisfies Record<string, ConfigRow>;
 
 export type ConfigKey = keyof typeof CONFIG;
@@ -82,12 +107,12 @@ export const CONFIG_ROWS = Object.entries(CONFIG) as unknown as readonly (readon
 /** What may be given for a row, and what it becomes. */
 type Given<Row> = Row extends { kind: "file" }
   ? string | Uint8Array
-  : Row extends { kind: "size" }
+  : Row extends { kind: "size" | "count" }
     ? number | string
     : Row extends { choices: readonly (infer Choice)[] }
       ? Choice
       : string;
-type Resolved<Row> = Row extends { kind: "size" } ? number : Given<Row>;
+type Resolved<Row> = Row extends { kind: "size" | "count" } ? number : Given<Row>;
 
 /** A machine's configuration as the user gives it; what is left out has its default. */
 export type MachineConfig = { readonly [Key in ConfigKey]?: Given<(typeof CONFIG)[Key]> | undefined };
@@ -128,11 +153,21 @@ function parseSize(row: SizeRow, given: unknown): number {
   return size;
 }
 
+function parseCount(row: CountRow, given: unknown): number {
+  const count = typeof given === "string" && /^\d+$/.test(given.trim()) ? Number(given) : given;
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 0)
+    throw wrong(row, given, "give a whole number");
+  if (count > row.most) throw wrong(row, given, `that is too much; the most is ${row.most}`);
+  return count;
+}
+
 /** One value, checked; throws VivError `config.value`. */
 export function resolveValue(row: ConfigRow, given: unknown): unknown {
   switch (row.kind) {
     case "size":
       return parseSize(row, given);
+    case "count":
+      return parseCount(row, given);
     case "choice":
       if (typeof given === "string" && row.choices.includes(given)) return given;
       throw wrong(row, given, `choose one of ${row.choices.join(", ")}`);
@@ -173,7 +208,9 @@ export function describeRow(row: ConfigRow): string {
       ? ` (default ${formatSize(row.default)})`
       : row.kind === "choice"
         ? ` (default ${row.default})`
-        : "";
+        : row.kind === "count"
+          ? ` (without a number ${row.bare}; default ${row.default || "off"})`
+          : "";
   return row.help + choices + fallback;
 }
 
@@ -181,7 +218,8 @@ export function describeRow(row: ConfigRow): string {
 export function configMarkdown(): string {
   const lines = CONFIG_ROWS.map(([key, row]) => {
     const flags = [...("short" in row && row.short !== undefined ? [row.short] : []), row.flag].join(", ");
-    return `| \`${flags} ${row.value}\` | \`${key}\` | ${describeRow(row)} |`;
+    const value = row.kind === "count" ? `[${row.value}]` : row.value;
+    return `| \`${flags} ${value}\` | \`${key}\` | ${describeRow(row)} |`;
   });
   return ["| Flag | Option | Meaning |", "| --- | --- | --- |", ...lines, ""].join("\n");
 }

@@ -1,5 +1,6 @@
 /** What the host's thread and the machine's tell each other in messages: once at the start, and once at the end. */
 import type { CpuModel } from "../cpu/index.ts";
+import type { ResolvedConfig } from "./config.ts";
 import type { BootSpec, MachineEnd } from "./machine.ts";
 
 export interface MachineStart {
@@ -9,6 +10,8 @@ export interface MachineStart {
   readonly memory: WebAssembly.Memory;
   readonly ramSize: number;
   readonly cpu: CpuModel;
+  readonly jit: ResolvedConfig["jit"];
+  readonly lockstep: number;
   readonly boot: BootSpec;
 }
 

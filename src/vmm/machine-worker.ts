@@ -1,6 +1,6 @@
 /** What the machine's thread does on any host: makes the vCPU, boots, and runs to the end without going back to its event loop. */
 import { VivError } from "../base/index.ts";
-import { Cpu, software } from "../cpu/index.ts";
+import { Cpu, LockstepCpu, software } from "../cpu/index.ts";
 import { PHYSICAL_BITS } from "../cpu/runtime/paging.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
 import { guestRam } from "./guest-memory.ts";
@@ -18,8 +18,12 @@ export interface MachineHost {
   tell(message: MachineMessage): void;
 }
 
+/** How often code is entered before it is compiled. */
+const JIT = { off: false, on: { threshold: 200 }, forced: { threshold: 0 } } as const;
+
 /** Returns when the machine has ended. Throws where the fault is our own; what the user can mend is told as `failed`. */
-export function runMachine({ link, memory, ramSize, cpu, boot }: MachineStart, host: MachineHost): void {
+export function runMachine(start: MachineStart, host: MachineHost): void {
+  const { link, memory, ramSize, cpu, jit, lockstep, boot } = start;
   const { clock, entropy } = host;
   try {
     software(host.interpreter);
@@ -30,7 +34,10 @@ export function runMachine({ link, memory, ramSize, cpu, boot }: MachineStart, h
       link: new MachineLink(link, () => host.tell({ kind: "doorbell" })),
       physicalAddressBits: PHYSICAL_BITS,
       ram: guestRam(memory, ramSize),
-      createVcpu: (ports) => new Cpu({ memory, ramSize, model: cpu, ports, id: 0 }),
+      createVcpu: (ports) => {
+        const options = { memory, ramSize, model: cpu, ports, id: 0, jit: JIT[jit] };
+        return lockstep > 0 ? new LockstepCpu({ ...options, slice: lockstep }) : new Cpu(options);
+      },
     });
     machine.boot();
     host.tell({ kind: "started" });

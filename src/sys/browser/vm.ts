@@ -36,13 +36,14 @@ export class Vm extends VirtualMachine {
     const { guest = GUEST, console, interpreter, ...given } = options;
     requireBrowser();
     const config = resolveConfig(given);
+    const { cpu, jit, lockstep } = config;
     // Before anything is fetched: it is what fails most.
     const memory = createGuestMemory(config.memory, MEMORY_ADVICE);
     const [boot, generated] = await Promise.all([
       config.kernel === undefined ? servedGuest(guest, config, console) : bootOwnKernel(config, config.kernel, readUrl),
       interpreter === undefined ? undefined : readUrlIfThere(interpreter, "interpreter"),
     ]);
-    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu: config.cpu, boot }, generated);
+    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu, jit, lockstep, boot }, generated);
     return new Vm({
       thread,
       agent: config.kernel === undefined,

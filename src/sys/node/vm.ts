@@ -31,6 +31,7 @@ export class Vm extends VirtualMachine {
   static async start(options: VmOptions = {}): Promise<Vm> {
     const { console, onProgress, ...given } = options;
     const config = resolveConfig(given);
+    const { cpu, jit, lockstep } = config;
     const boot =
       config.kernel === undefined
         ? bootDefaultGuest(
@@ -40,7 +41,7 @@ export class Vm extends VirtualMachine {
           )
         : await bootOwnKernel(config, config.kernel, readUserFile);
     const memory = createGuestMemory(config.memory);
-    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu: config.cpu, boot });
+    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu, jit, lockstep, boot });
     return new Vm({
       thread,
       agent: config.kernel === undefined,
