@@ -1,12 +1,12 @@
 /**
- * A guest in the page, as a process like `viv run`: takes kernel, initramfs, memory and kernel command line, serves the
+ * A guest in the page, as a process like `viv run`: takes kernel, initramfs and the machine's other options as JSON, serves the
  * page, opens it in Chromium and prints what the guest prints.
  */
 import { readFile } from "node:fs/promises";
 import { servePage } from "#dist/web/server/index.js";
 import { findChromium, launchChromium } from "./browser-chromium.ts";
 
-const [kernel, initrd, memory, append] = process.argv.slice(2) as [string, string, string, string];
+const [kernel, initrd, options] = process.argv.slice(2) as [string, string, string];
 const chromium = findChromium();
 if (chromium === undefined) throw new Error("there is no Chromium: install it, or name it in CHROMIUM");
 const files = new Map([
@@ -21,7 +21,11 @@ page.on("pageerror", (error) => process.stderr.write(`${error.message}\n`));
 
 /** Functions of the page are text here: this project knows no document. */
 await page.exposeFunction("print", (text: string) => void process.stdout.write(text));
-const query = new URLSearchParams({ kernel: "files/kernel", initrd: "files/initrd", memory, append });
+const query = new URLSearchParams({
+  kernel: "files/kernel",
+  initrd: "files/initrd",
+  ...(JSON.parse(options) as Record<string, string>),
+});
 await page.goto(`${server.url}?${query}`);
 await page.waitForFunction(`window.vivarium || document.querySelector("#status.failed")`, undefined, {
   timeout: 60_000,

@@ -4,14 +4,17 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type Command, commandOf, GUEST_MEMORY_MIB, kernelCommandLine, type Subject } from "./contenders.ts";
-import { type ItemTimes, type Measured, measureItems, type Times } from "./items.ts";
+import {
+  type Command,
+  commandOf,
+  GUEST_MEMORY_MIB,
+  kernelCommandLine,
+  PLACES,
+  type Place,
+  type Subject,
+} from "./contenders.ts";
+import { type Measured, measureItems } from "./items.ts";
 import { cpuNs } from "./process.ts";
-import { geometricMean, median } from "./statistics.ts";
-
-export const PLACES = ["node", "page"] as const;
-export type Place = (typeof PLACES)[number];
-type BrowserTimes = ItemTimes<Place>;
 
 export interface BrowserPlan {
   readonly percent: number;
@@ -22,15 +25,13 @@ export interface BrowserPlan {
   progress(text: string): void;
 }
 
-/** What the project asks of itself: the page's time over Node's, by geometric mean. */
-const TARGET = 1.3;
 const GUEST = fileURLToPath(new URL("./browser-guest.js", import.meta.url));
 
 function commandIn(place: Place, subject: Subject, args: readonly string[]): Command {
-  if (place === "node") return commandOf("vivarium", subject, args);
-  const { kernel, program, guest } = subject;
-  const words = [process.execPath, GUEST, kernel, program.initrd, `${GUEST_MEMORY_MIB}M`];
-  return { words: [...words, kernelCommandLine(guest, args)] };
+  if (place === "vivarium") return commandOf("vivarium", subject, args);
+  const { kernel, program, guest, cpu } = subject;
+  const options = { memory: `${GUEST_MEMORY_MIB}M`, cpu, append: kernelCommandLine(guest, args) };
+  return { words: [process.execPath, GUEST, kernel, program.initrd, JSON.stringify(options)] };
 }
 
 export function measureBrowser(subject: Subject, plan: BrowserPlan): Promise<Measured<Place>> {
@@ -51,7 +52,7 @@ export function measureBrowser(subject: Subject, plan: BrowserPlan): Promise<Mea
  * a page. The rest of Chromium draws the window and talks to this program, which is no guest's doing.
  */
 const cpuIn = (place: Place, pid: number): number =>
-  place === "node"
+  place === "vivarium"
     ? cpuNs(pid)
     : descendantsOf(pid)
         .filter(isRenderer)
@@ -86,33 +87,4 @@ function parentOf(pid: number): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The page's median over Node's, of elapsed and of CPU time. */
-export function ratioOf({ times }: BrowserTimes): Record<keyof Times, number> {
-  const of = (key: keyof Times): number => median(times.page[key]) / median(times.node[key]);
-  return { elapsed: of("elapsed"), cpu: of("cpu") };
-}
-
-/** A table in Markdown, and what was reached. */
-export function browserReport(kernels: readonly BrowserTimes[]): string {
-  const ms = (ns: readonly number[]): string => (median(ns) / 1e6).toFixed(1);
-  const mean = (key: keyof Times): number => geometricMean(kernels.map((kernel) => ratioOf(kernel)[key]));
-  const rows = [
-    ["kernel", "Node ms", "page ms", "page ×", "CPU ×"],
-    ["---", "---:", "---:", "---:", "---:"],
-    ...kernels.map((kernel) => {
-      const { elapsed, cpu } = ratioOf(kernel);
-      const { node, page } = kernel.times;
-      return [kernel.name, ms(node.elapsed), ms(page.elapsed), elapsed.toFixed(2), cpu.toFixed(2)];
-    }),
-    ["geometric mean", "", "", mean("elapsed").toFixed(2), mean("cpu").toFixed(2)],
-  ];
-  const verdict = mean("cpu") <= TARGET ? "reached" : "MISSED ";
-  return [
-    ...rows.map((cells) => `| ${cells.join(" | ")} |`),
-    "",
-    `${verdict}  page in Chromium: ${mean("cpu").toFixed(2)} × Node in CPU time (at most ${TARGET})`,
-    "",
-  ].join("\n");
 }

@@ -12,11 +12,15 @@ export type MachineContender = (typeof MACHINES)[number];
 /** Those that run the bare 32-bit kernel. */
 export const BARE_CONTENDERS = ["vivarium", "qemu", "v86"] as const;
 export type BareContender = (typeof BARE_CONTENDERS)[number];
-export const TITLES: Readonly<Record<Contender | BareContender, string>> = {
+/** Vivarium in Node, and in the page in a browser. */
+export const PLACES = ["vivarium", "page"] as const;
+export type Place = (typeof PLACES)[number];
+export const TITLES: Readonly<Record<Contender | BareContender | Place, string>> = {
   native: "native",
   vivarium: "Vivarium",
   qemu: "TCG",
   v86: "v86",
+  page: "Chromium",
 };
 
 export const GUEST_MEMORY_MIB = 512;

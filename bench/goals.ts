@@ -23,9 +23,11 @@ const ITEM_SETS = ["kernels", "programs"];
 const V86_LEAST = 1.5;
 const BOOT_WALL_MOST = 1.2;
 const BOOT_CPU_MOST = 1.5;
+/** The page in Chromium beside Node, by geometric mean, in elapsed time. */
+const PAGE_MOST = 1.3;
 const MEMORY_MOST_MIB = 300;
 
-export function verdicts({ summary, bare, boot, memory }: Results): Verdict[] {
+export function verdicts({ summary, bare, browser, boot, memory }: Results): Verdict[] {
   const all: Verdict[] = [];
   const say = (what: string, value: number, wanted: string, reached: boolean): void => {
     // What was not measured has no verdict.
@@ -45,6 +47,8 @@ export function verdicts({ summary, bare, boot, memory }: Results): Verdict[] {
   if (slowest) least(`slowest item beside TCG (${slowest.name})`, slowest.value, LEAST_ITEM);
   const v86 = bare?.means.find((m) => m.group === undefined);
   least("32-bit kernels beside v86", v86?.faster["v86"]?.elapsed ?? Number.NaN, V86_LEAST);
+  const page = browser?.means.find((m) => m.group === undefined);
+  most("kernels in Chromium beside Node", page?.faster["page"]?.elapsed ?? Number.NaN, PAGE_MOST);
   if (boot) {
     most("boot beside TCG, wall time", median(boot.vivarium.wallMs) / median(boot.qemu.wallMs), BOOT_WALL_MOST);
     most("boot beside TCG, CPU time", median(boot.vivarium.cpuMs) / median(boot.qemu.cpuMs), BOOT_CPU_MOST);

@@ -13,6 +13,7 @@ import { buildDefaultGuest } from "#dist/image/index.js";
 import { guestPorts } from "#dist/sys/node/index.js";
 import { measureBare } from "./bare.ts";
 import { measureBoot } from "./boot.ts";
+import { measureBrowser } from "./browser.ts";
 import { buildBareKernel, buildProgram } from "./build.ts";
 import {
   BASELINE_MODEL,
@@ -33,7 +34,7 @@ import { PROGRAMS } from "./programs.ts";
 import { type Results, report } from "./report.ts";
 import { summarise } from "./summary.ts";
 
-const PARTS = ["kernels", "system", "programs", "boot", "v86", "memory", "instructions"];
+const PARTS = ["kernels", "system", "programs", "boot", "v86", "memory", "browser", "instructions"];
 /** What is measured by running it in all three. */
 const SETS = ["kernels", "system", "programs"];
 const DEFAULT_PARTS = ["kernels", "system", "programs", "boot", "v86", "memory"];
@@ -41,7 +42,7 @@ const DEFAULT_PARTS = ["kernels", "system", "programs", "boot", "v86", "memory"]
 const HELP = `npm run bench -- [options] [item...]
   --quick          less work, fewer repetitions: under three minutes
   --parts LIST     of ${PARTS.join(",")}
-                   (default: all but instructions; with items named, these alone)
+                   (default: all but browser and instructions; with items named, these alone)
   --against LIST   of native,vivarium,qemu,v86 (default: all)
   --percent N      size of the work
   --repetitions N  processes of each contender
@@ -165,20 +166,29 @@ async function run(directory: string): Promise<void> {
   const memory = parts.includes("memory")
     ? await measureMemory(subject, { minutes, sets: SETS, percent, contenders: against, progress })
     : undefined;
+  const browserPlan = {
+    percent,
+    repetitions,
+    rounds: defaults.rounds,
+    wanted: only.length > 0 ? only : ["kernels"],
+    progress,
+  };
+  const browser = parts.includes("browser") ? await measureBrowser(subject, browserPlan) : undefined;
   const instructions = parts.includes("instructions") ? await countInstructions(subject) : undefined;
   host.loadAfter = loadavg()[0]!;
 
   const results: Results = {
     host,
     quick: flags.quick,
-    items: [...(measured?.items ?? []), ...(bare?.items ?? [])],
+    items: [...(measured?.items ?? []), ...(bare?.items ?? []), ...(browser?.items ?? [])],
     ...(measured && { summary: summarise(measured.items) }),
     ...(bare && { bare: summarise(bare.items) }),
+    ...(browser && { browser: summarise(browser.items) }),
     ...(instructions && { instructions }),
     ...(boot && { boot }),
     ...(memory && { memory }),
-    warnings: [...(measured?.warnings ?? []), ...(bare?.warnings ?? [])],
-    failures: [...(measured?.failures ?? []), ...(bare?.failures ?? [])],
+    warnings: [...(measured?.warnings ?? []), ...(bare?.warnings ?? []), ...(browser?.warnings ?? [])],
+    failures: [...(measured?.failures ?? []), ...(bare?.failures ?? []), ...(browser?.failures ?? [])],
   };
   const all = verdicts(results);
   process.stdout.write(

@@ -17,6 +17,8 @@ export interface Results {
   readonly summary?: Summary;
   /** The 32-bit kernels. */
   readonly bare?: Summary;
+  /** Kernels in Node and in the page. */
+  readonly browser?: Summary;
   readonly instructions?: InstructionCounts;
   readonly boot?: Readonly<Record<MachineContender, BootTimes>>;
   readonly memory?: Readonly<Partial<Record<MachineContender, MemoryUse>>>;
@@ -45,7 +47,11 @@ interface Column {
 }
 
 /** One row for each item; after each group its geometric mean, at the end that of the whole. */
-function itemTable(set: string, { rows, means }: Summary, counts: InstructionCounts | undefined): string {
+function itemTable(
+  set: string,
+  { rows, means }: Summary,
+  { heading = set, counts }: { readonly heading?: string; readonly counts?: InstructionCounts | undefined } = {},
+): string {
   const ofSet = rows.filter((row) => row.set === set);
   const who = Object.keys(ofSet[0]!.medians);
   const machines = who.filter((name) => name !== "native");
@@ -86,7 +92,7 @@ function itemTable(set: string, { rows, means }: Summary, counts: InstructionCou
     if (mean && mean.items > 1) meanLine(`_${group}_`, mean);
   }
   meanLine("**geometric mean**", means.find((m) => m.set === set && m.group === undefined)!);
-  return table([set === "bare" ? "32-bit kernels" : set, ...columns.map((column) => column.title)], lines);
+  return table([heading, ...columns.map((column) => column.title)], lines);
 }
 
 function mipsOf({ name, medians }: Row, counts: InstructionCounts): string {
@@ -120,7 +126,7 @@ function memoryTable(memory: Readonly<Partial<Record<MachineContender, MemoryUse
 }
 
 export function report(results: Results, verdicts: readonly Verdict[]): string {
-  const { host, summary, bare, instructions, boot, memory, warnings, failures, quick } = results;
+  const { host, summary, bare, browser, instructions, boot, memory, warnings, failures, quick } = results;
   const packages = Object.entries(host.packages).filter(([name]) => !name.startsWith("lib"));
   const sets = [...new Set(summary?.rows.map((row) => row.set) ?? [])];
   return [
@@ -130,9 +136,10 @@ export function report(results: Results, verdicts: readonly Verdict[]): string {
     ...(packages.length > 0 ? [`- ${packages.map(([name, version]) => `${name} ${version}`).join(", ")}`] : []),
     ...(quick ? ["- Quick run: few repetitions, less work; noisier than a full one."] : []),
     ...(summary
-      ? sets.flatMap((set) => ["", itemTable(set, summary, set === "kernels" ? instructions : undefined)])
+      ? sets.flatMap((set) => ["", itemTable(set, summary, { counts: set === "kernels" ? instructions : undefined })])
       : []),
-    ...(bare ? ["", itemTable("bare", bare, undefined)] : []),
+    ...(bare ? ["", itemTable("bare", bare, { heading: "32-bit kernels" })] : []),
+    ...(browser ? ["", itemTable("kernels", browser, { heading: "kernels in a tab" })] : []),
     ...(boot ? ["", bootTable(boot)] : []),
     ...(memory ? ["", memoryTable(memory)] : []),
     "",
