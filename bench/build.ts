@@ -82,7 +82,7 @@ export async function buildProgram(options: BuildOptions): Promise<Program> {
   let packages = {};
   if (options.programs) {
     const stage = join(directory, "packages");
-    const wanted = [...new Map(PROGRAMS.map((program) => [JSON.stringify(program.package), program.package])).values()];
+    const wanted = [...new Set(PROGRAMS.flatMap((program) => [program.package, ...(program.libraries ?? [])]))];
     packages = await unpackPackages(wanted, stage, options);
     progress("making the guest");
     await fillRoot({ stage, root, percent, baseline });
@@ -147,14 +147,19 @@ async function fillRoot({ stage, root, percent, baseline }: Filling): Promise<vo
   };
   const libraries = [...new Set(paths.filter((path) => LIBRARY.test(path)).map((path) => dirname(path)))].join(":");
   // By the loader, so that natively too they run with their own libraries and not the host's.
-  const commandOf = ({ binary, arguments: words }: RealProgram): string[] => [
-    find(LOADER),
-    "--library-path",
-    libraries,
-    find(binary),
-    ...words({ times: (full) => Math.max(1, Math.round((full * percent) / 100)) }),
-  ];
+  const loader = [find(LOADER), "--inhibit-cache", "--library-path", libraries] as const;
   const scale = (full: number): number => Math.max(1, Math.round((full * percent) / 100));
+  const commandOf = ({ binary, arguments: words }: RealProgram): string[] => [
+    ...loader,
+    find(binary),
+    ...words({ times: scale }),
+  ];
+  for (const { name, binary } of PROGRAMS) {
+    const [file, ...words] = loader;
+    const { stdout } = await run(file, [...words, "--list", find(binary)], { cwd: root });
+    const stranger = /=> (\/\S+|not found)/.exec(stdout);
+    if (stranger) throw new Error(`${name} lacks a library of the packages': ${stranger.input.trim()}`);
+  }
 
   await mkdir(join(root, WORK), { recursive: true });
   for (const name of await readdir(SCRIPTS)) await copyFile(join(SCRIPTS, name), join(root, WORK, name));
@@ -167,8 +172,8 @@ async function fillRoot({ stage, root, percent, baseline }: Filling): Promise<vo
   await writeFile(join(root, CORPUS), Buffer.concat(texts).subarray(0, scale(CORPUS_SIZE)));
   const compressor = PROGRAMS.find(({ name }) => name === "xz")!;
   const options = { cwd: root, encoding: "buffer", maxBuffer: CORPUS_SIZE * 2 } as const;
-  const [loader, ...words] = commandOf(compressor) as [string, ...string[]];
-  await writeFile(join(root, CORPUS_XZ), (await run(loader, words, options)).stdout);
+  const [file, ...words] = commandOf(compressor) as [string, ...string[]];
+  await writeFile(join(root, CORPUS_XZ), (await run(file, words, options)).stdout);
 
   const environment = Object.entries({ ...ENVIRONMENT, ...(baseline ? BASELINE_ENVIRONMENT : {}) });
   const records = [environment.map(([name, value]) => `${name}=${value}`)].concat(

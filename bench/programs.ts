@@ -14,6 +14,8 @@ export interface RealProgram {
   readonly name: string;
   readonly group: "interpreters" | "database" | "compression" | "crypto";
   readonly package: PackageName;
+  /** What dpkg calls pre-dependencies, which the records do not tell. */
+  readonly libraries?: readonly string[];
   readonly binary: RegExp;
   /** Besides the binary: what of its package the program reads. */
   readonly files?: RegExp;
@@ -48,6 +50,8 @@ const copies = (count: number, word: string): string[] => Array.from({ length: c
 /** A prime of Mersenne's: a long row of Miller and Rabin's tests, each a modular power. */
 const MERSENNE = String(2n ** 1279n - 1n);
 const KEY = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+/** AES in a chain of blocks, and nothing to write but the result. */
+const CMAC = ["-mac", "cmac", "-macopt", "cipher:AES-256-CBC", "-macopt", `hexkey:${KEY}`];
 
 export const PROGRAMS: readonly RealProgram[] = [
   { ...PYTHON, name: "python-objects", arguments: ({ times }) => python("objects.py", `${times(35)}`) },
@@ -59,6 +63,7 @@ export const PROGRAMS: readonly RealProgram[] = [
     name: "perl",
     group: "interpreters",
     package: "perl-base",
+    libraries: ["libcrypt1"],
     binary: /^usr\/bin\/perl$/,
     files: /^usr\/lib\/x86_64-linux-gnu\/perl-base\/(strict|warnings)\.pm$/,
     arguments: ({ times }) => [`${WORK}/text.pl`, `${times(45)}`],
@@ -85,19 +90,19 @@ export const PROGRAMS: readonly RealProgram[] = [
     arguments: () => ["-c", CORPUS],
   },
   { ...XZ, name: "xz", arguments: () => ["-1", "-T1", "-c", CORPUS] },
-  { ...XZ, name: "unxz", arguments: () => ["-d", "-T1", "-c", CORPUS_XZ] },
+  { ...XZ, name: "unxz", arguments: () => ["-d", "-T1", "-c", ...copies(3, CORPUS_XZ)] },
   {
     name: "zstd",
     group: "compression",
     package: "zstd",
     binary: /^usr\/bin\/zstd$/,
-    arguments: () => ["-q", "-9", "--single-thread", "-c", CORPUS],
+    arguments: () => ["-q", "-12", "--single-thread", "-c", CORPUS],
   },
   { ...OPENSSL, name: "openssl-sha256", arguments: () => ["dgst", "-sha256", ...copies(12, CORPUS)] },
   {
     ...OPENSSL,
     name: "openssl-aes",
-    arguments: () => ["mac", "-cipher", "AES-256-CBC", "-macopt", `hexkey:${KEY}`, "-in", CORPUS, "CMAC"],
+    arguments: () => ["dgst", ...CMAC, ...copies(6, CORPUS)],
   },
   { ...OPENSSL, name: "openssl-prime", arguments: ({ times }) => ["prime", ...copies(times(4), MERSENNE)] },
 ];
