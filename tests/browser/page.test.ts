@@ -61,6 +61,8 @@ describe.skipIf(chromium === undefined)("the page (needs chromium)", () => {
   });
 
   it.skipIf(!guestIsThere)("gives the library of the page the guest's commands and memory", async () => {
+    // A server that has no interpreter ready: the worker generates it.
+    await page.route("**/engine/interpreter.wasm", (route) => route.fulfill({ status: 404 }));
     await page.goto(`${server.url}?memory=256M`);
     await page.waitForFunction("window.vivarium", undefined, { timeout: BOOT_MS });
     const found = await page.evaluate(`(async () => {
