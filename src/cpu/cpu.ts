@@ -140,10 +140,9 @@ export class Cpu implements CpuContext {
     this.#watch = this.r.address("watch") >> 2;
     this.#elementwise = options.elementwise === true ? 1 : 0;
     const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size + 1 });
-    const instance = new WebAssembly.Instance(engine.compiled, {
-      env: { memory, table },
-      host: { ...this.#imports() },
-    });
+    const imports = { env: { memory, table }, host: { ...this.#imports() } };
+    const instance = new WebAssembly.Instance(engine.compiled, imports);
+    if (this.features.has("avx")) new WebAssembly.Instance(engine.avx(), { ...imports, engine: instance.exports });
     this.#x = instance.exports as unknown as Exports;
     const decoder = new Decoder(ROWS, this.features);
     this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.handlers.slots, this.r, this.#x);

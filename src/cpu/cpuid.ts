@@ -91,9 +91,10 @@ const BASELINE =
 const V2 =
   `${BASELINE} sse3 ssse3 sse41 sse42 popcnt cx16 lahf_lm pcid invpcid fsgsbase smep umip erms fsrm spec_ctrl stibp ` +
   "ssbd arch_capabilities rdrand";
-const MAX = `${V2} tsc_adjust movbe aes pclmulqdq sha bmi1 bmi2 adx lzcnt xsave xsaveopt smap la57 rdseed rdpid clflushopt clwb prefetchw`;
+const V3 = `${V2} avx avx2 bmi1 bmi2 f16c fma lzcnt movbe xsave xsaveopt`;
+const MAX = `${V3} tsc_adjust aes pclmulqdq sha adx smap la57 rdseed rdpid clflushopt clwb prefetchw`;
 
-export const CPU_MODELS = { "x86-64": BASELINE, "x86-64-v2": V2, max: MAX } as const;
+export const CPU_MODELS = { "x86-64": BASELINE, "x86-64-v2": V2, "x86-64-v3": V3, max: MAX } as const;
 export type CpuModel = keyof typeof CPU_MODELS;
 
 export const featuresOf = (model: CpuModel): ReadonlySet<string> => new Set(CPU_MODELS[model].split(" "));

@@ -4,5 +4,5 @@ export { type WasmFeature, wasmFeatures } from "./host-features.ts";
 export { LockstepCpu, type LockstepOptions } from "./lockstep/index.ts";
 export type { ApicPort, CpuPorts, PortSize } from "./ports.ts";
 export type { CpuSnapshot } from "./snapshot.ts";
-export { generateInterpreter, software } from "./software.ts";
+export { type EnginePart, type GeneratedParts, generateInterpreter, software } from "./software.ts";
 export type { CpuEntry } from "./start.ts";

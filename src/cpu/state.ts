@@ -127,6 +127,7 @@ field("attention", "i32", "not 0: the run loop has something to do before the ne
 field("pendingInterrupt", "i32", "1: an interrupt waits for EFLAGS.IF", "engine");
 field("faultVector", "i32", "pending exception of the current instruction", "engine");
 field("faultError", "i32", "its error code, or -1", "engine");
+field("alignmentFree", "i32", "1: the instruction's accesses are not checked for alignment", "engine");
 field("faultAddress", "i64", "linear address for CR2", "engine");
 field("budget", "i32", "instructions left when generated code last returned", "engine");
 field("codeEpoch", "i32", "goes up when all code pages are dropped", "engine");
@@ -162,6 +163,7 @@ field("floatGather", "i32", "1: further lanes of the same instruction follow; ex
 field("floatMantissa", "i64", "64-bit result, or the mantissa of an 80-bit one", "engine");
 field("floatExponent", "i32", "sign and exponent of an 80-bit result, in 16 bits", "engine");
 field("floatVector", "v128", "128-bit result", "engine");
+field("floatUpper", "v128", "upper half of a 256-bit result", "engine");
 
 export type FieldName = string;
 

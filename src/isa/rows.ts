@@ -1,5 +1,6 @@
 /** The whole instruction set: every family's rows in one table. */
 
+import { AVX_ROWS } from "./avx/index.ts";
 import { SAVE_ROWS } from "./float/save.ts";
 import { SSE_FLOAT_ROWS } from "./float/sse.ts";
 import { X87_ROWS } from "./float/x87.ts";
@@ -21,4 +22,5 @@ export const ROWS: readonly Row[] = [
   ...SSE_FLOAT_ROWS,
   ...X87_ROWS,
   ...SAVE_ROWS,
+  ...AVX_ROWS,
 ];

@@ -1,6 +1,6 @@
 /** What the machine's thread does on any host: makes the vCPU, boots, and runs to the end without going back to its event loop. */
 import { VivError } from "../base/index.ts";
-import { Cpu, LockstepCpu, software } from "../cpu/index.ts";
+import { Cpu, type GeneratedParts, LockstepCpu, software } from "../cpu/index.ts";
 import { PHYSICAL_BITS } from "../cpu/runtime/paging.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
 import { guestRam } from "./guest-memory.ts";
@@ -13,7 +13,7 @@ export interface MachineHost {
   readonly clock: Clock;
   readonly entropy: Entropy;
   /** Bytes that `generateInterpreter` of this version wrote before; without them it writes them now. */
-  readonly interpreter?: Uint8Array | undefined;
+  readonly generated?: GeneratedParts;
   /** Sends the host's thread a message. */
   tell(message: MachineMessage): void;
 }
@@ -26,7 +26,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
   const { link, memory, ramSize, cpu, jit, lockstep, boot } = start;
   const { clock, entropy } = host;
   try {
-    software(host.interpreter);
+    software(host.generated);
     const machine = new Machine({
       boot,
       clock,

@@ -82,6 +82,12 @@ const RULES: readonly Rule[] = [
     ({ r }) => r.get("sseTrap") === ((r.get("cr0") & 0xc) !== 0 || (r.get("cr4") & 0x200) === 0 ? 1 : 0),
   ],
   [
+    "avxTrap follows CR0, CR4 and XCR0",
+    ({ r }) =>
+      r.get("avxTrap") ===
+      ((r.get("cr0") & 8) !== 0 || (r.get("cr4") & 0x4_0000) === 0 || (r.get("xcr0") & 6) !== 6 ? 1 : 0),
+  ],
+  [
     "the code TLB is that of the privilege",
     ({ r }) => r.get("codeTlb") === (r.get("cpl") === 3 ? r.get("tlbGroup") + TLB_GROUP.code : CODE_TLB_BASE),
   ],

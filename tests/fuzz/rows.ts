@@ -81,11 +81,12 @@ function vex(random: Random, row: Row, bits: CodeBits, out: number[]): void {
   const inverted = bits === 64 ? random.below(8) << 5 : 0xc0 | (random.below(2) << 5);
   const pp = ["NP", "66", "F3", "F2"].indexOf(row.prefix ?? "NP");
   // Without an operand there it must be all ones.
-  const third = row.operands.some((o) => o.kind === "vvvv") ? random.below(16) : 15;
-  out.push(0xc4, inverted | row.map, ((row.rexW ?? random.once(2)) ? 0x80 : 0) | (third << 3) | pp);
+  const third = row.operands.some((o) => o.kind === "vvvv" || o.kind === "xmmv") ? random.below(16) : 15;
+  const length = row.vexL ?? random.below(2);
+  out.push(0xc4, inverted | row.map, ((row.rexW ?? random.once(2)) ? 0x80 : 0) | (third << 3) | (length << 2) | pp);
 }
 
-const ONLY_MEMORY = new Set(["mem", "farmem"]);
+const ONLY_MEMORY = new Set(["mem", "farmem", "vsib"]);
 const ONLY_REGISTER = new Set(["rmreg", "mmrm", "xmmrm"]);
 
 function modrm(random: Random, row: Row, bits: CodeBits, addressSize: number, out: number[]): void {
@@ -98,7 +99,8 @@ function modrm(random: Random, row: Row, bits: CodeBits, addressSize: number, ou
   const memory =
     kinds.some((kind) => ONLY_MEMORY.has(kind)) || (!kinds.some((kind) => ONLY_REGISTER.has(kind)) && random.once(2));
   const mod = memory ? random.below(3) : 3;
-  const rm = random.below(8);
+  // VSIB is a SIB byte; its index is small only by chance.
+  const rm = kinds.includes("vsib") ? 4 : random.below(8);
   out.push((mod << 6) | (reg << 3) | rm);
   if (mod === 3) return;
   let displacement = mod === 1 ? 1 : mod === 2 ? (addressSize === 16 ? 2 : 4) : 0;
@@ -128,7 +130,8 @@ function modrm(random: Random, row: Row, bits: CodeBits, addressSize: number, ou
 
 function immediates(random: Random, row: Row, size: number, addressSize: number, out: number[]): void {
   for (const { kind, width } of row.operands) {
-    if (kind === "imm") {
+    if (kind === "xmmi") out.push(random.next() & 0xff);
+    else if (kind === "imm") {
       const length = width === "z" ? (size === 16 ? 2 : 4) : width === "v" ? size / 8 : (width as number) / 8;
       little(random.once(3) ? random.next() : random.below(40) - 8, length, out);
     } else if (kind === "rel") {

@@ -223,6 +223,7 @@ export function writeState(cpu: Cpu, random: Random, s: Setting): void {
   if (!offered.has("smap")) cr4 &= ~0x20_0000;
   if (!offered.has("xsave")) cr4 &= ~0x4_0000;
   r.setPair("cr4", cr4, 0);
+  r.setPair("xcr0", offered.has("avx") && !random.once(4) ? 7 : random.once(2) ? 3 : 1, 0);
   r.setNumber("cr3", { none: 0, "32-bit": PD32, PAE: PDPT, "4-level": PML4, "5-level": PML5 }[s.paging]);
   r.setPair("efer", (long ? 0x500 : 0) | maybe(1, 2) | maybe(0x800, 2), 0);
   r.setPair("cr8", random.below(16), 0);

@@ -3,7 +3,7 @@
  * put there.
  */
 import { Cpu, type CpuModel, memoryPages, software } from "../../src/cpu/index.ts";
-import type { Addressing } from "../../src/cpu/interpreter/handler.ts";
+import type { Addressing } from "../../src/cpu/instruction-writer.ts";
 import {
   ARENA_BASE,
   CODE_PAGE_INDEX,
@@ -47,7 +47,7 @@ const SIZES = { i32: 4, i64: 8, v128: 16, v256: 32, x80: 16, bytes64: 64 } as co
 export class Subject {
   readonly cpu: Cpu;
   readonly #memory: Buffer;
-  readonly #canary = Buffer.alloc(AFTER_RAM, CANARY);
+  readonly #canary = Buffer.alloc(Math.max(...GAPS.map(([from, to]) => to - from)), CANARY);
   readonly #zero = Buffer.alloc(STATE_BASE);
   readonly #tables: Buffer;
   readonly #used: number;

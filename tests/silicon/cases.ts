@@ -2,6 +2,8 @@
  * The tests a row gets: for each mode, operand size and form (registers, memory) a few encodings with other registers,
  * addresses, immediates and prefixes. All of it follows from the table and from random numbers that the row's name seeds.
  */
+
+import { AVX_FLOAT_ROWS } from "../../src/isa/avx/index.ts";
 import { Decoded, Decoder } from "../../src/isa/decode.ts";
 import { SSE_FLOAT_ROWS } from "../../src/isa/float/sse.ts";
 import { dependsOnSize, type OperandSpec, type Row } from "../../src/isa/row.ts";
@@ -30,7 +32,7 @@ import {
 } from "./layout.ts";
 import { Random } from "./random.ts";
 
-export const FLOAT_ROWS: ReadonlySet<Row> = new Set(SSE_FLOAT_ROWS);
+export const FLOAT_ROWS: ReadonlySet<Row> = new Set([...SSE_FLOAT_ROWS, ...AVX_FLOAT_ROWS]);
 
 /** Where a run's memory operand lies, or what else is special about the run: EFLAGS.TF or AC set. */
 export type Aim =
@@ -95,7 +97,7 @@ export const SELECTORS = [
   0x07,
 ];
 
-const MEMORY_KINDS = new Set(["mem", "farmem"]);
+const MEMORY_KINDS = new Set(["mem", "farmem", "vsib"]);
 const EITHER_KINDS = new Set(["rm", "mmm", "xmmm"]);
 
 function sizesOf(row: Row, mode: Mode): (16 | 32 | 64 | undefined)[] {
@@ -144,8 +146,8 @@ function extent(row: Row, o: OperandSpec | undefined, size: number): { bytes: nu
   const width = o?.width ?? 8;
   const bits = typeof width === "number" ? width : width === "z" ? Math.min(size, 32) : size;
   const bytes = Math.max(1, bits / 8) + (o?.kind === "farmem" ? 2 : 0);
-  const aligned = bits === 128 && !row.attributes.has("unaligned");
-  return { bytes, alignment: aligned ? 16 : 1 };
+  const aligned = bits >= 128 && !row.attributes.has("unaligned");
+  return { bytes, alignment: aligned ? bytes : 1 };
 }
 
 const LOCK = 0xf0;
@@ -163,6 +165,21 @@ function address(random: Random, mode: Mode, plain: boolean): Address {
   if (random.one(6)) return { base: undefined, index, scale: random.below(4), displacement: far, rip: false };
   return { base, index, scale: random.below(4), displacement: far, rip: false };
 }
+
+/** Destination, indices and mask of a gather: three registers. */
+function gatherRegisters(random: Random, row: Row, mode: Mode) {
+  if (!row.operands.some((o) => o.kind === "vsib")) return undefined;
+  const all = Array.from({ length: mode === 64 ? 16 : 8 }, (_, i) => i);
+  const take = () => all.splice(random.below(all.length), 1)[0]!;
+  return { reg: take(), index: take(), vvvv: take() };
+}
+const indexed = (random: Random, mode: Mode, index: number): Address => ({
+  base: random.pick(mode === 64 ? [3, 6, 7, 5, 4, 8, 12, 13, 15] : [3, 6, 7, 5, 4]),
+  index,
+  scale: random.below(4),
+  displacement: random.one(2) ? random.below(256) - 128 : random.below(0x2000) - 0x1000,
+  rip: false,
+});
 
 function address16(random: Random): Address {
   const displacement = random.one(3) ? 0 : random.one(2) ? random.below(256) - 128 : random.below(0x2000) - 0x1000;
@@ -240,6 +257,11 @@ function immediate(random: Random, row: Row, o: OperandSpec, size: number, lengt
 
 /** Encodings per mode, size and form, and runs of each. More where immediates choose the work or values matter most. */
 function effort(row: Row, mode: Mode): { encodings: number; runs: number } {
+  if (row.vex && row.attributes.has("sse")) {
+    if (mode === 32) return { encodings: 1, runs: 2 };
+    const control = row.operands.some((o) => o.kind === "imm");
+    return { encodings: control ? 5 : 3, runs: FLOAT_ROWS.has(row) && !control ? 9 : 4 };
+  }
   if (mode === 16) return { encodings: row.attributes.has("i64") ? 3 : 2, runs: 3 };
   if (mode === 32) return { encodings: row.attributes.has("i64") ? 4 : 2, runs: row.attributes.has("i64") ? 8 : 4 };
   if (row.attributes.has("cpl0") || row.operands.length + row.attributes.size === 0) return { encodings: 2, runs: 3 };
@@ -306,25 +328,33 @@ function makeCase(
     size ??
     (mode === 64 && (row.rexW || row.attributes.has("f64") || row.attributes.has("d64")) ? 64 : mode === 16 ? 16 : 32);
   const locked = isLocked(row, prefixes);
+  const registers = gatherRegisters(random, row, mode);
   let memory: MemoryOperand | undefined;
   if (isMemory) {
     const { bytes, alignment } = extent(row, rm, actualSize);
     const natural = locked && bytes <= 16 ? bytes : 1;
     memory = {
-      address: addressBits === 16 ? address16(random) : address(random, mode, n === 0),
+      address:
+        addressBits === 16
+          ? address16(random)
+          : registers
+            ? indexed(random, mode, registers.index)
+            : address(random, mode, n === 0),
       segmentBase,
       addressBits,
       bytes,
       alignment: Math.max(alignment, natural),
     };
   }
-  const vvvv = row.operands.find((o) => o.kind === "vvvv");
+  const vvvv = row.operands.find((o) => o.kind === "vvvv" || o.kind === "xmmv");
+  const is4 = row.operands.find((o) => o.kind === "xmmi");
   const choice: Choice = {
     mode,
     size,
-    reg: register(random, reg, mode),
+    reg: registers?.reg ?? register(random, reg, mode),
     rm: memory ? memory.address : register(random, rm, mode),
-    vvvv: vvvv ? register(random, vvvv, mode) : 0,
+    vvvv: registers?.vvvv ?? (vvvv ? register(random, vvvv, mode) : 0),
+    is4: is4 ? register(random, is4, mode) : 0,
     opcodeReg: row.plusI ? random.below(8) : register(random, reg, mode),
     immediates: row.operands
       .filter(isImmediate)

@@ -18,6 +18,7 @@ export interface Choice {
   readonly reg: number;
   readonly rm: number | Address;
   readonly vvvv: number;
+  readonly is4: number;
   readonly opcodeReg: number;
   /** Immediates, displacements and the like in their order. */
   readonly immediates: readonly bigint[];
@@ -113,12 +114,16 @@ export function encode(row: Row, choice: Choice, at: number): Uint8Array {
   let n = 0;
   for (const o of row.operands) {
     if (isImmediate(o)) tail.push(...little(choice.immediates[n++]!, immediateBytes(o, actualSize, addressBits)));
+    // The low bits of that byte mean nothing.
+    else if (o.kind === "xmmi") tail.push((choice.is4 << 4) | (choice.reg & 15));
   }
   const out = [...legacy];
   if (row.vex) {
     const pp = ["NP", "66", "F3", "F2"].indexOf(row.prefix ?? "NP");
     out.push(0xc4, ((r ^ 1) << 7) | ((x ^ 1) << 6) | ((b ^ 1) << 5) | row.map);
-    out.push((w ? 0x80 : 0) | ((~choice.vvvv & 15) << 3) | pp);
+    // A length that is ignored is any.
+    const length = row.vexL ?? choice.reg & 1;
+    out.push((w ? 0x80 : 0) | ((~choice.vvvv & 15) << 3) | (length << 2) | pp);
   } else {
     const rex = (w ? 8 : 0) | (r << 2) | (x << 1) | b;
     if (mode === 64 && (rex || choice.rex)) out.push(0x40 | rex);

@@ -105,11 +105,19 @@ export interface Difference {
   readonly belowStack?: boolean;
   /** Fields that may differ. */
   readonly fields?: readonly string[];
+  /** The upper halves of YMM registers may differ after a fault. */
+  readonly upperHalves?: boolean;
 }
 
 const PRODUCT: Difference = { reason: "clears ZF whatever the product, and the manual leaves it undefined", flags: ZF };
 /** Of rows with a bare memory operand. */
 const IMAGE: Difference = { reason: "processors touch an image's bytes in an order of their own", anyByte: true };
+const MASKED: Difference = { reason: "a write that is refused is reported at the operand's last byte", anyByte: true };
+const GATHER: Difference = {
+  reason:
+    "a fault leaves the upper half of a mask of which only the lower counts as it is, all ones or zero in each element",
+  upperHalves: true,
+};
 const TRANSCENDENTAL: Difference = {
   reason: "the manual promises one unit in the last place (SDM vol. 1, 8.3.10); C1 says which way it was rounded",
   ulps: 1,
@@ -122,6 +130,12 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: "the processor writes the return address before it compares the target with the segment's limit",
     belowStack: true,
   },
+  VMASKMOVPS: MASKED,
+  VMASKMOVPD: MASKED,
+  VPMASKMOVD: MASKED,
+  VPMASKMOVQ: MASKED,
+  VGATHERQPS: GATHER,
+  VPGATHERQD: GATHER,
   MUL: PRODUCT,
   IMUL: PRODUCT,
   F2XM1: TRANSCENDENTAL,

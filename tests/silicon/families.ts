@@ -1,4 +1,7 @@
 /** The families of rows, a file of records each. */
+
+import { FMA } from "../../src/isa/avx/fma.ts";
+import { AVX_ROWS } from "../../src/isa/avx/index.ts";
 import { SAVE_ROWS } from "../../src/isa/float/save.ts";
 import { SSE_FLOAT_ROWS } from "../../src/isa/float/sse.ts";
 import { X87_ROWS } from "../../src/isa/float/x87.ts";
@@ -13,6 +16,8 @@ const named: Readonly<Record<string, readonly Row[]>> = {
   sse: SSE_FLOAT_ROWS,
   x87: X87_ROWS,
   save: SAVE_ROWS,
+  avx: AVX_ROWS.filter((row) => !FMA.includes(row)),
+  fma: FMA,
 };
 const taken = new Set(Object.values(named).flat());
 

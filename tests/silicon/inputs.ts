@@ -74,10 +74,26 @@ function sse(s: State, random: Random, row: Row): void {
     if (random.one(3)) control |= random.below(64);
   }
   s.view.setUint32(RECORD.FX + FX.MXCSR, control, true);
+  if (row.vex && row.attributes.has("sse")) typed(s, random, vector ? style : "bytes", RECORD.YMM, 256);
 }
+
+/** The vector of indices of a gather: each a little away from the operand's address. */
+function indices(s: State, random: Random, row: Row, register: number): void {
+  const bytes = row.opcode & 1 ? 8 : 4;
+  for (const part of [RECORD.FX + FX.XMM, RECORD.YMM]) {
+    for (let i = 0; i < 16; i += bytes) {
+      const index = BigInt.asUintN(8 * bytes, BigInt(random.below(64) - 32));
+      for (let k = 0; k < bytes; k++) s.record[part + 16 * register + i + k] = Number((index >> BigInt(8 * k)) & 0xffn);
+    }
+  }
+}
+
+const isGather = (row: Row): boolean => row.operands.some((o) => o.kind === "vsib");
 
 function aimAt(c: Case, aim: Aim, random: Random): number {
   const { bytes, alignment } = c.memory!;
+  // Indices reach as far on either side.
+  if (aim === "inside" && isGather(c.row)) return PLACES.WINDOW + 256 + random.below(WINDOW_BYTES - 512);
   const inside = PLACES.WINDOW + Math.floor(random.below(WINDOW_BYTES - Math.max(bytes, 128)) / alignment) * alignment;
   switch (aim) {
     case "absent":
@@ -139,7 +155,10 @@ export function inputOf(c: Case, n: number): State {
     const wrong = aim === "not canonical" ? 0x8000_0000_0000_0000n : 0n;
     const offset = BigInt(target - segmentBase - (fixed ? 0 : address.displacement));
     const junk = addressBits < c.mode || addressBits === 16 ? random.big() << BigInt(addressBits) : 0n;
-    if (address.base === undefined && address.index !== undefined) {
+    if (isGather(row)) {
+      indices(s, random, row, address.index!);
+      s.setReg(address.base!, (BigInt.asUintN(addressBits, offset) | junk) ^ wrong);
+    } else if (address.base === undefined && address.index !== undefined) {
       // The scale must divide what the index gives; the rest of the way the target moves.
       const scale = 1n << BigInt(address.scale);
       s.setReg(address.index, (offset / scale) | junk);

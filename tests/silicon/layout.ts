@@ -40,7 +40,9 @@ export const RECORD = {
   DATA_WINDOW: 704,
   STACK_PART: 1728,
   CODE_PART: 2240,
-  SIZE: 2256,
+  /** Upper halves of the YMM registers. */
+  YMM: 2256,
+  SIZE: 2512,
 } as const;
 
 /** Offsets in the FXSAVE image (SDM vol. 1, table 10-2). */

@@ -254,10 +254,12 @@ export const PREPARE: Record<string, Prepare> = {
   },
 };
 PREPARE["MASKMOVDQU"] = PREPARE["MASKMOVQ"]!;
+PREPARE["VMASKMOVDQU"] = PREPARE["MASKMOVQ"]!;
+PREPARE["VLDMXCSR"] = PREPARE["LDMXCSR"]!;
 PREPARE["WRGSBASE"] = PREPARE["WRFSBASE"]!;
 PREPARE["LOOPZ"] = PREPARE["LOOP"]!;
 PREPARE["LOOPNZ"] = PREPARE["LOOP"]!;
-for (const row of ["PCMPESTRI", "PCMPESTRM"]) {
+for (const row of ["PCMPESTRI", "PCMPESTRM", "VPCMPESTRI", "VPCMPESTRM"]) {
   PREPARE[row] = ({ s, random }) => {
     s.setReg(RAX, BigInt(random.below(40) - 20));
     s.setReg(RDX, BigInt(random.below(40) - 20));

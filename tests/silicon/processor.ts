@@ -96,7 +96,7 @@ export class Processor {
     r.setPair("cr4", 0x5_0ea0, 0);
     r.setPair("cr0", 0x8005_0033, 0);
     r.setPair("efer", 0xd01, 0);
-    r.setPair("xcr0", 3, 0);
+    r.setPair("xcr0", 7, 0);
     cpu.updateMode();
     cpu.flushTlb(true);
   }
@@ -211,7 +211,9 @@ export class Processor {
     }
     for (let i = 0; i < 16; i++) {
       const from = fx + FX.XMM + 16 * i;
+      const upper = RECORD.YMM + 16 * i;
       this.#bytes.set(record.subarray(from, from + 16), offsetOf("ymm0") + YMM_STRIDE * i);
+      this.#bytes.set(record.subarray(upper, upper + 16), offsetOf("ymm0") + YMM_STRIDE * i + 16);
     }
   }
 
@@ -259,6 +261,7 @@ export class Processor {
     for (let i = 0; i < 16; i++) {
       const from = offsetOf("ymm0") + YMM_STRIDE * i;
       out.set(this.#bytes.subarray(from, from + 16), fx + FX.XMM + 16 * i);
+      out.set(this.#bytes.subarray(from + 16, from + 32), RECORD.YMM + 16 * i);
     }
   }
 }

@@ -49,7 +49,11 @@ static void save(uint8_t *r, const ucontext_t *uc, const uint16_t *selectors, ui
   memcpy(r + VECTOR, &vector, 4);
   memcpy(r + ERROR, &error, 4);
   memcpy(r + CR2, &cr2, 8);
-  memcpy(r + FX, uc->uc_mcontext.fpregs, 512);
+  const uint8_t *image = (const uint8_t *)uc->uc_mcontext.fpregs;
+  memcpy(r + FX, image, 512);
+  /* Behind the XSAVE header lies AVX, which is not written where it is in its initial state. */
+  if (image[512] & 4) memcpy(r + YMM, image + 576, 256);
+  else memset(r + YMM, 0, 256);
   memcpy(r + DATA_WINDOW, (void *)WINDOW, WINDOW_BYTES);
   memcpy(r + STACK_PART, (void *)STACK_WINDOW, STACK_WINDOW_BYTES);
 }
@@ -82,10 +86,11 @@ static void handler(int number, siginfo_t *info, void *context) {
   uint16_t all[6];
   memcpy(all, r + SELECTORS, sizeof all);
   g[REG_CSGSFS] = (greg_t)(all[0] | (uint64_t)all[3] << 48);
-  /* The XSAVE header behind the image: x87 and SSE come from the image. */
+  /* The XSAVE header behind the image: x87, SSE and AVX come from the image. */
   uint8_t *image = (uint8_t *)uc->uc_mcontext.fpregs;
   memcpy(image, r + FX, 416);
-  image[512] |= 3;
+  memcpy(image + 576, r + YMM, 256);
+  image[512] |= 7;
   memcpy(&fs, r + FS_BASE, 8);
   memcpy(&gs, r + GS_BASE, 8);
   __asm__ volatile("mov %w0, %%ds\n mov %w1, %%es\n mov %w2, %%fs\n mov %w3, %%gs\n wrfsbase %4\n wrgsbase %5"

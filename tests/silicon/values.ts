@@ -84,7 +84,7 @@ function decimal(random: Random): bigint {
   return value;
 }
 
-export type Style = "bytes" | "f32" | "f64" | "extended" | "decimal" | "integer";
+export type Style = "bytes" | "f16" | "f32" | "f64" | "extended" | "decimal" | "integer";
 
 export function styleOf(row: Row): Style {
   if (row.attributes.has("fpu")) {
@@ -94,8 +94,10 @@ export function styleOf(row: Row): Style {
     return text === "m32" ? "f32" : text === "m64" ? "f64" : text === "m80" ? "extended" : "bytes";
   }
   if (!FLOAT_ROWS.has(row)) return row.attributes.has("sse") || row.attributes.has("mmx") ? "bytes" : "integer";
-  if (/^CVT(SI|DQ|PI)/.test(row.mnemonic)) return "integer";
-  const source = /^CVTT?(..)2/.exec(row.mnemonic)?.[1] ?? row.mnemonic;
+  if (/^V?CVT(SI|DQ|PI)/.test(row.mnemonic)) return "integer";
+  const mnemonic = row.vex ? row.mnemonic.slice(1) : row.mnemonic;
+  if (mnemonic === "CVTPH2PS") return "f16";
+  const source = /^CVTT?(..)2/.exec(mnemonic)?.[1] ?? mnemonic;
   return /[PS]D$|SD$/.test(source) || source.endsWith("PD") ? "f64" : "f32";
 }
 
@@ -130,6 +132,7 @@ export function typed(s: State, random: Random, style: Style, at: number, length
   }
   const [step, make] = (
     {
+      f16: [2, () => float(random, 5, 10)],
       f32: [4, () => float(random, 8, 23)],
       f64: [8, () => float(random, 11, 52)],
       extended: [10, () => extended(random)],

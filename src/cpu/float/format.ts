@@ -14,6 +14,7 @@ function format(name: string, exponentBits: number, precision: number): Format {
   return { name, exponentBits, precision, bias: 2 ** (exponentBits - 1) - 1 };
 }
 
+export const BINARY16 = format("binary16", 5, 11);
 export const BINARY32 = format("binary32", 8, 24);
 export const BINARY64 = format("binary64", 11, 53);
 /** The leading one is stored: 1 + 15 + 64 bits. */

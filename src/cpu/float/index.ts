@@ -1,5 +1,7 @@
 /** Floating point: the runtime functions that meanings call. */
 import type { RuntimeFunction } from "../runtime/define.ts";
+import { FMA_FUNCTIONS } from "./fma.ts";
+import { HALF_FUNCTIONS } from "./half.ts";
 import { SSE_APPROXIMATE } from "./sse-approximate.ts";
 import { SSE_ARITHMETIC } from "./sse-arithmetic.ts";
 import { SSE_CONVERT } from "./sse-convert.ts";
@@ -11,5 +13,7 @@ export const FLOAT_FUNCTIONS: readonly RuntimeFunction[] = [
   ...SSE_ARITHMETIC,
   ...SSE_CONVERT,
   ...SSE_APPROXIMATE,
+  ...FMA_FUNCTIONS,
+  ...HALF_FUNCTIONS,
   ...X87_FUNCTIONS,
 ];

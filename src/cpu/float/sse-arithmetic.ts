@@ -147,20 +147,22 @@ const COMPARE = FORMATS.flatMap(([letter, format, shape]) => {
  * imm8[3:0] names. Every step reports its exceptions, and an unmasked one ends the operation (SDM vol. 2, DPPS). Each
  * lane adds in an order of its own, which shows where several products are NaNs; the order is what Intel processors do.
  */
-const DOT = FORMATS.map(([letter, , shape]) =>
-  instruction(`sse.dp${letter}`, "v128 v128 i32", (f, env) => {
-    const [a, b] = [f.param(0, "v128").get(), f.param(1, "v128").get()];
-    const imm = f.param(2, "i32").get();
+const dot = (name: string, [letter, , shape]: (typeof FORMATS)[number], count: 1 | 2) =>
+  instruction(name, `${"v128 v128 ".repeat(count)}i32`, (f, env) => {
+    const imm = f.param(2 * count, "i32").get();
     const lanes = laneCount(shape);
+    const all = Array.from({ length: lanes * count }, (_, i) => i);
+    const lane = (i: number, second: 0 | 1) =>
+      laneBits(f.param(2 * Math.floor(i / lanes) + second, "v128").get(), shape, i % lanes);
     const step = (name: string, x: I64, y: I64) => f.callFor("i64", env.fn(`sse.${name}.${letter}`), x, y);
     const report = () => {
       f.if(f.callFor("i32", env.fn("sse.finish")), () => f.return(i32(1)));
       env.set("floatFlags", i32(0));
     };
-    const products = Array.from({ length: lanes }, (_, i) =>
+    const products = all.map((i) =>
       f.choose(
-        imm.and(16 << i),
-        () => step("mul", laneBits(a, shape, i), laneBits(b, shape, i)),
+        imm.and(16 << (i % lanes)),
+        () => step("mul", lane(i, 0), lane(i, 1)),
         () => i64(0),
       ),
     );
@@ -170,13 +172,19 @@ const DOT = FORMATS.map(([letter, , shape]) =>
     );
     report();
     if (lanes === 4) sums = sums.map((own, i) => step("add", own, sums[i ^ 2]!));
-    const out = f.variable(v128(new Uint8Array(16)));
-    sums.forEach((sum, i) => {
-      out.set(withBits(out.get(), shape, i, select(imm.and(1 << i), sum, i64(0))));
-    });
-    env.set("floatVector", out.get());
-  }),
-);
+    const result = (half: number) =>
+      all
+        .slice(half * lanes, (half + 1) * lanes)
+        .reduce(
+          (out, i) => withBits(out, shape, i % lanes, select(imm.and(1 << (i % lanes)), sums[i]!, i64(0))),
+          v128(new Uint8Array(16)),
+        );
+    env.set("floatVector", result(0));
+    if (count === 2) env.set("floatUpper", result(1));
+  });
+
+/** VDPPS alone has 256 bits: each step of both halves is reported at once. */
+const DOT = [...FORMATS.map((format) => dot(`sse.dp${format[0]}`, format, 1)), dot("sse.dps256", FORMATS[0]!, 2)];
 
 export const SSE_ARITHMETIC = [
   ...Object.entries(LANE_OPERATIONS).flatMap(([name, lane]) => arithmetic(name, lane)),

@@ -1,6 +1,6 @@
 /**
  * Generates the interpreter: one WebAssembly module with all runtime functions and one handler for every variant of
- * every row.
+ * every row; and another with the handlers of further rows, for the models that have them.
  */
 import type { ConditionCode } from "../../isa/context.ts";
 import { dependsOnSize, type Row } from "../../isa/row.ts";
@@ -32,6 +32,8 @@ import { conditionOf, hasFlagless, isBranch, pairsWith } from "./pairs.ts";
 /** Which table slot holds the handler of which variant. */
 export interface HandlerTable {
   readonly slots: Slots;
+  /** The first slot of further rows. */
+  readonly first: number;
   readonly size: number;
 }
 
@@ -136,18 +138,23 @@ export const HANDLER: Signature = { params: ["i32", "i32"], results: ["i32"] };
 const nameOf = ({ row, size, addressing }: Variant): string =>
   `${row.mnemonic} ${row.operands.map((o) => o.text).join(",")} ${size}${addressing[0]}`;
 
-/** Numbers every variant of every row; the rows get their ids here. Handlers that are no instructions come first. */
-export function numberHandlers(rows: readonly Row[]): HandlerTable {
+/**
+ * Numbers every variant of every row; the rows get their ids here. Handlers that are no instructions come first, those of
+ * `further` rows last.
+ */
+export function numberHandlers(rows: readonly Row[], further: readonly Row[] = []): HandlerTable {
   const slots = new Slots();
   const variants: Variant[] = [];
   let next = SPECIAL_HANDLERS.length;
-  rows.forEach((row, id) => {
+  [...rows, ...further].forEach((row, id) => {
     row.id = id;
+  });
+  for (const row of rows) {
     for (const variant of variantsOf(row)) {
       slots.add(variant, next++);
       variants.push(variant);
     }
-  });
+  }
   const branches = variants.filter((v) => isBranch(v.row) && v.mode64 && v.row.map === 0);
   variants.forEach((first, i) => {
     for (const condition of pairsWith(first)) {
@@ -158,7 +165,9 @@ export function numberHandlers(rows: readonly Row[]): HandlerTable {
   variants.forEach((variant, i) => {
     if (hasFlagless(variant)) slots.addFlagless(SPECIAL_HANDLERS.length + i, variant, next++);
   });
-  return { slots, size: next };
+  const first = next;
+  for (const row of further) for (const variant of variantsOf(row)) slots.add(variant, next++);
+  return { slots, first, size: next };
 }
 
 /** All runtime functions; `extra` are those that instruction families bring along. */
@@ -201,20 +210,7 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   for (const { name } of runtimes) module.export(name, byName.get(name)!);
 
   const handlers: Callable[] = SPECIAL_HANDLERS.map((name) => byName.get(`handler_${name}`)!);
-  for (const row of rows) {
-    for (const variant of variantsOf(row)) {
-      const name = nameOf(variant);
-      let f: FunctionBuilder;
-      try {
-        f = Handler.write(() => new FunctionBuilder(name, module.nextIndex, HANDLER), envFor, variant);
-      } catch (cause) {
-        throw new Error(`${name} (${row.encoding}): ${(cause as Error).message}`, { cause });
-      }
-      f.unreachable();
-      module.append(f);
-      handlers.push(f);
-    }
-  }
+  handlers.push(...writeHandlers(module, envFor, rows));
   const { pairs, flagless } = numberHandlers(rows).slots;
   for (const { first, second } of pairs) {
     const f = module.func(`${nameOf(first)} + ${second.row.mnemonic}`, HANDLER);
@@ -230,6 +226,41 @@ export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFu
   }
   module.importTable({ initial: handlers.length });
   module.elements(0, handlers);
+  return module.encode();
+}
+
+/** Writes a handler for every variant of every row, in their order. */
+function writeHandlers(
+  module: ModuleBuilder,
+  envFor: (f: FunctionBuilder) => HandlerEnv,
+  rows: readonly Row[],
+): FunctionBuilder[] {
+  return rows.flatMap((row) =>
+    [...variantsOf(row)].map((variant) => {
+      const name = nameOf(variant);
+      let f: FunctionBuilder;
+      try {
+        f = Handler.write(() => new FunctionBuilder(name, module.nextIndex, HANDLER), envFor, variant);
+      } catch (cause) {
+        throw new Error(`${name} (${row.encoding}): ${(cause as Error).message}`, { cause });
+      }
+      f.unreachable();
+      module.append(f);
+      return f;
+    }),
+  );
+}
+
+/** The module with the handlers of further rows, from slot `first` on. It imports the runtime functions from the other, as `engine`. */
+export function buildFurther(rows: readonly Row[], first: number, extra: readonly RuntimeFunction[]): Uint8Array {
+  const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
+  const byName = new Map<string, Callable>();
+  const handlerType = module.indirect(HANDLER);
+  for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
+  for (const r of runtimeFunctions(handlerType, extra)) byName.set(r.name, module.import("engine", r.name, r));
+  const handlers = writeHandlers(module, (f) => ({ ...environment(f, byName), handlerType }), rows);
+  module.importTable({ initial: first + handlers.length });
+  module.elements(first, handlers);
   return module.encode();
 }
 

@@ -1,4 +1,4 @@
-/** The whole generated interpreter, by two validators. */
+/** The whole generated interpreter, both its modules, by two validators. */
 import { describe, expect, it } from "vitest";
 import wabt from "wabt";
 import { generateInterpreter } from "../software.ts";
@@ -13,8 +13,8 @@ const FEATURES = {
   multi_value: true,
 };
 
-describe("the interpreter's module", () => {
-  const bytes = generateInterpreter().slice();
+describe.each(["interpreter", "avx"] as const)("the interpreter's module (%s)", (part) => {
+  const bytes = generateInterpreter(part).slice();
 
   it("is valid to the engine", () => {
     expect(WebAssembly.validate(bytes)).toBe(true);
@@ -38,7 +38,7 @@ describe("the interpreter's module", () => {
   });
 
   it("is the same every time", () => {
-    const again = generateInterpreter();
+    const again = generateInterpreter(part);
     expect(again.length).toBe(bytes.length);
     expect(again.every((byte, i) => byte === bytes[i])).toBe(true);
   });

@@ -276,6 +276,7 @@ export function controlFunctions(type: IndirectType) {
 
   /** The pending exception of compiled code; not zero: its access went through SS. */
   const settleFault = runtime("settle_fault", "i32", "", (f, env) => {
+    env.set("alignmentFree", i32(0));
     f.if(env.get("walkFlags").eq(NOT_CANONICAL), () => {
       const throughSs = f.param(0, "i32").get();
       f.if(env.get("faultVector").eq(13).and(throughSs.nez()), () => env.set("faultVector", i32(12)));

@@ -79,17 +79,18 @@ const watchData = runtime("watch_data", "i64 i32 i32", "i32", (f, env) => {
 
 /**
  * 1 with #AC(0) pending where an access is not aligned. An 80-bit operand wants 8 bytes, longer areas 16 or what their length
- * has; 16-byte vectors nothing: whether they are checked is the processor's choice (SDM vol. 2, MOVUPS), and Intel's does not.
+ * has; vectors of 16 and 32 bytes nothing: whether they are checked is the processor's choice (SDM vol. 2, MOVUPS), and Intel's does not.
  */
 const checkAlignment = runtime("check_alignment", "i64 i32", "i32", (f, env) => {
   const low = f.let(f.param(0, "i64").get().wrap());
   const length = f.let(f.param(1, "i32").get());
+  f.if(env.get("alignmentFree"), () => f.return(i32(0)));
   // The lowest bit of the length is the alignment of all but 80 bits (table 6-7).
   const lowest = f.let(length.and(i32(0).sub(length)));
   const alignment = f.choose(
     length.eq(10),
     () => i32(8),
-    () => select(length.eq(16), i32(1), lowest),
+    () => select(length.eq(16).or(length.eq(32)), i32(1), lowest),
   );
   f.if(low.and(alignment.sub(1)).eqz(), () => f.return(i32(0)));
   env.set("faultVector", i32(AC_VECTOR));

@@ -48,6 +48,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   MOVMSKPD: { lengths: ["128", "256"], maskBits: 2 },
   PMOVMSKB: { lengths: ["128", "256"], maskBits: 16 },
   PTEST: { wide: true },
+  DPPS: { wide: true },
   PABSB: { unary: true },
   PABSW: { unary: true },
   PABSD: { unary: true },
@@ -78,4 +79,5 @@ for (const name of ["PSRLW", "PSRLD", "PSRLQ", "PSRAW", "PSRAD", "PSLLW", "PSLLD
   (RULES as Record<string, Rule>)[name] = { sharedSource: true };
 }
 
-export const AVX_FORMS: readonly Row[] = vexForms([...VECTOR_ROWS, ...SSE_FLOAT_ROWS], RULES, WITHOUT);
+export const AVX_FORMS: readonly Row[] = vexForms(VECTOR_ROWS, RULES, WITHOUT);
+export const AVX_FLOAT_FORMS: readonly Row[] = vexForms(SSE_FLOAT_ROWS, RULES, WITHOUT);

@@ -4,6 +4,7 @@
  * source, and one lane of operands twice as wide. What it writes is kept until both lanes are computed, as all
  * of an instruction faults, or nothing.
  */
+import { i32 } from "../../wasm/index.ts";
 import type { AnyInt, Context, Half, I32, I64, Meaning, Operand, Vec } from "../context.ts";
 import { together } from "../float/sse-guard.ts";
 import { highOf, lowOf, pick } from "../vector/value.ts";
@@ -104,6 +105,32 @@ class Lane extends Same {
     this.#written.integer = this.#m.f.let(value as I32);
   }
 }
+
+/** The halves of an operand: one, or both. */
+export const halvesOf = (o: Operand): readonly Half[] => (o.bits === 256 ? [0, 1] : [0]);
+
+/** Writes what `compute` gives for each half, once all are computed. */
+export function writeHalves(m: Context, dst: Operand, compute: (half: Half) => Vec): void {
+  const values = halvesOf(dst).map((half) => m.f.let(compute(half)));
+  values.forEach((value, half) => {
+    dst.writeVec(value, half as Half);
+  });
+}
+
+/** An instruction with `dst, src` operands as one whose SSE form had the same register for both. */
+export const withItself =
+  (meaning: Meaning): Meaning =>
+  (m, dst, src, ...rest) =>
+    meaning(m, new Destination(dst!, src!), src, ...rest);
+
+/** For instructions that do not check the alignment of their elements, whatever EFLAGS.AC says. */
+export const unaligned =
+  (meaning: Meaning): Meaning =>
+  (m, ...operands) => {
+    m.set("alignmentFree", i32(1));
+    meaning(m, ...operands);
+    m.set("alignmentFree", i32(0));
+  };
 
 /** How the two lanes of a 256-bit form differ from the SSE row. */
 export interface Lanes {

@@ -4,7 +4,7 @@
  * XSAVEOPT leaves out what is not in use, and writes what did not change (no modified optimisation). The compacted format
  * (XSAVEC, XSAVES) is not offered.
  */
-import { type I32, type I64, i32, select, v128 } from "../../wasm/index.ts";
+import { type I32, type I64, i32, select } from "../../wasm/index.ts";
 import type { Context, Operand } from "../context.ts";
 import { insn } from "../row.ts";
 import { operation } from "../system/operation-names.ts";
@@ -128,11 +128,8 @@ function restoreVectors(m: Context, area: Operand, half: keyof typeof HALVES): v
   );
 }
 
-function clearVectors(m: Context, half: keyof typeof HALVES): void {
-  forEach(m, xmmCount(m), (n) =>
-    m.runtime("save.setVector", n, i32(HALVES[half].upper), v128(new Uint8Array(REGISTER_BYTES))),
-  );
-}
+const clearVectors = (m: Context, half: keyof typeof HALVES): void =>
+  m.runtime("save.zeroVectors", i32(xmmCount(m)), i32(HALVES[half].upper));
 
 function saveMxcsr(m: Context, area: Operand): void {
   m.store(32, area.linear(AREA.mxcsr), m.get("mxcsr"));

@@ -1,5 +1,5 @@
 /** ROUNDxx, DPPS and DPPD (SDM vol. 1, 5.10.2, 5.10.4). */
-import { op, select, v128 } from "../../wasm/index.ts";
+import { i32, op, select, v128 } from "../../wasm/index.ts";
 import type { Context, I32, Meaning, Operand, Vec } from "../context.ts";
 import { insn, type Row } from "../row.ts";
 import {
@@ -70,30 +70,39 @@ function lanesOf(p: Precision, number: I32): Vec {
 const dot =
   (p: Precision): Meaning =>
   (m, dst, src, imm) => {
-    const b = src!.readVec();
-    const a = dst!.readVec();
     const { f } = m;
     const number = imm!.read() as I32;
+    const halves = dst!.bits === 256 ? ([0, 1] as const) : ([0] as const);
+    const pairs = halves.map((half) => [dst!.readVec(half), src!.readVec(half)] as const);
     const use = f.let(lanesOf(p, number.shrU(4)));
-    const [x, y] = [f.let(a.and(use)), f.let(b.and(use))];
-    // Unused lanes count as +0 whatever the signs are.
-    const products = f.let(x.op(`${p.float}.mul`, y).and(use));
     const swapped = (v: Vec, distance: number) =>
       v.shuffle(
         v,
         Array.from({ length: 16 }, (_, i) => i ^ distance),
       );
-    const first = f.let(products.op(`${p.float}.add`, swapped(products, p.bits / 8)));
-    const sum = p === SINGLE ? f.let(first.op("f32x4.add", swapped(first, 8))) : first;
-    const kept = sum.and(lanesOf(p, number));
-    dst!.writeVec(
-      guarded(
-        m,
-        [unusual(m), smallOrNotFinite(p, x, y, sum), smallOrNotFinite(p, products, products, sum)],
-        () => kept,
-        () => slowVector(m, `sse.dp${p.letter}`, a, b, number),
-      ),
+    const unfit: I32[] = [unusual(m)];
+    const kept = pairs.map(([a, b]) => {
+      const [x, y] = [f.let(a.and(use)), f.let(b.and(use))];
+      // Unused lanes count as +0 whatever the signs are.
+      const products = f.let(x.op(`${p.float}.mul`, y).and(use));
+      const first = f.let(products.op(`${p.float}.add`, swapped(products, p.bits / 8)));
+      const sum = p === SINGLE ? f.let(first.op("f32x4.add", swapped(first, 8))) : first;
+      unfit.push(smallOrNotFinite(p, x, y, sum), smallOrNotFinite(p, products, products, sum));
+      return f.let(sum.and(lanesOf(p, number)));
+    });
+    const slow = guarded(
+      m,
+      unfit,
+      () => i32(0),
+      () => {
+        m.runtimeMayFault(`sse.dp${p.letter}${halves.length === 2 ? "256" : ""}`, ...pairs.flat(), number);
+        return i32(1);
+      },
     );
+    for (const half of halves) {
+      const exact = m.get(half ? "floatUpper" : "floatVector", "v128");
+      dst!.writeVec(f.let(select(slow, exact, kept[half]!)), half);
+    }
   };
 
 export const SSE_ROUND: Row[] = [

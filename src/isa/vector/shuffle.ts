@@ -36,7 +36,7 @@ const fieldsInLanes = (imm: I32): Vec =>
     .and(lanes(32, 3));
 
 /** Doublewords of `a` chosen by the immediate. */
-function chooseDoublewords(a: Vec, imm: I32): Vec {
+export function chooseDoublewords(a: Vec, imm: I32): Vec {
   if (imm.known !== undefined) return pick(a, a, 4, ...fields(imm.known));
   const bytes = fieldsInLanes(imm).op("i32x4.mul", lanes(32, 0x04040404)).op("i32x4.add", lanes(32, 0x03020100));
   return a.op("i8x16.swizzle", bytes);
@@ -59,7 +59,7 @@ function chooseWords(a: Vec, imm: I32, first: 0 | 4): Vec {
   return a.op("i8x16.swizzle", bytes);
 }
 
-const pshufd = (_: Context, dst: Operand, src: Operand, imm: Operand) =>
+export const pshufd = (_: Context, dst: Operand, src: Operand, imm: Operand) =>
   dst.writeVec(chooseDoublewords(src.readVec(), read32(imm)));
 const shuffleWords =
   (first: 0 | 4): Meaning =>
@@ -74,7 +74,7 @@ const shufps = (_: Context, dst: Operand, src: Operand, imm: Operand) => {
   const by = read32(imm);
   dst.writeVec(pick(chooseDoublewords(a, by), chooseDoublewords(b, by), 8, 0, 3));
 };
-const shufpd = (_: Context, dst: Operand, src: Operand, imm: Operand) => {
+export const shufpd = (_: Context, dst: Operand, src: Operand, imm: Operand) => {
   const a = dst.readVec();
   const b = src.readVec();
   const by = read32(imm);
@@ -109,7 +109,7 @@ const palignrMmx = (m: Context, dst: Operand, src: Operand, imm: Operand) => {
   writeMmx(m, dst, lowOf(shiftDown(pair(read64(src), a), read32(imm))));
 };
 
-const blendByImmediate =
+export const blendByImmediate =
   (shape: "i16x8" | "i32x4" | "i64x2"): Meaning =>
   (m, dst, src, imm) => {
     const a = dst!.readVec();

@@ -14,6 +14,6 @@ scope.onmessage = ({ data: { machine, interpreter } }) =>
   runMachine(machine, {
     clock: hostClock,
     entropy: hostEntropy,
-    interpreter,
+    generated: interpreter ? { interpreter: () => interpreter } : {},
     tell: (message) => scope.postMessage(message),
   });

@@ -7,6 +7,6 @@ import { hostClock, hostEntropy } from "./host-clock.ts";
 runMachine(workerData as MachineStart, {
   clock: hostClock,
   entropy: hostEntropy,
-  interpreter: cachedInterpreter(),
+  generated: { interpreter: () => cachedInterpreter("interpreter"), avx: () => cachedInterpreter("avx") },
   tell: (message) => parentPort?.postMessage(message),
 });

@@ -67,7 +67,7 @@ type Source = (path: string) => Promise<Uint8Array | string | undefined>;
 function sources({ guest, files }: PageOptions): Source {
   const content = new Map<string, () => Uint8Array | string>([
     ["", () => DOCUMENT],
-    ["engine/interpreter.wasm", cachedInterpreter],
+    ["engine/interpreter.wasm", () => cachedInterpreter()],
   ]);
   if (guest) {
     const { name, version, kernelCommandLine } = guest;
