@@ -26,6 +26,8 @@ export interface LockstepOptions extends CpuOptions {
 const OVERSHOOT = 160;
 /** Deliveries without an instruction retired are followed for so many more than the slice could hold. */
 const PATIENCE = 16;
+/** Instructions that the message's search for the same state goes on for. */
+const SEARCH = 5000;
 const PAGE = 4 * KiB;
 /** All of so much RAM is compared after each run, and taken over before it: tests have less, machines have more. */
 const SMALL_RAM = 4 * MiB;
@@ -189,7 +191,22 @@ export class LockstepCpu extends Cpu {
       if (!(error instanceof Deviation)) throw error;
     }
     const lines = nearest.map(([name, a, b]) => `${name}: ${a}, interpreter ${b}`);
-    throw new Deviation(["they differ in", ...lines].join("\n  "));
+    throw new Deviation(["they differ in", ...lines, ...this.#miscounted()].join("\n  "));
+  }
+
+  /** Whether the interpreter gets to the same state a little later: then an instruction too few was counted. */
+  #miscounted(): string[] {
+    const from = this.#place().instructions;
+    try {
+      for (let i = 0; i < SEARCH; i++) {
+        if (this.#comparison.sameState())
+          return [`the interpreter is there after ${this.#place().instructions} instructions`];
+        if (this.#other.run(1, true) !== "running") break;
+      }
+    } catch (error) {
+      if (!(error instanceof Deviation)) throw error;
+    }
+    return [`the interpreter is not there after ${this.#place().instructions - from} more instructions either`];
   }
 
   #place(): Place {
