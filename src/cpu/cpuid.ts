@@ -145,6 +145,14 @@ const KVM_FEATURES = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 24);
 /** Leaves whose answer depends on ECX, among those that hold features; the others ignore it. */
 const INDEXED: ReadonlySet<number> = new Set([7, 0xd]);
 
+/** Programs ask dozens of times when they start. */
+const BY_LEAF = new Map(
+  Object.values(FEATURES).map(([leaf]) => [
+    leaf as number,
+    Object.entries(FEATURES).filter(([, row]) => row[0] === leaf),
+  ]),
+);
+
 export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidResult {
   leaf >>>= 0;
   const r: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
@@ -155,8 +163,8 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
   ) {
     leaf = HIGHEST;
   }
-  for (const [name, [l, s, register, bit]] of Object.entries(FEATURES)) {
-    if (l === leaf && (s === subleaf || !INDEXED.has(leaf)) && input.features.has(name)) r[register] |= 1 << bit;
+  for (const [name, [, s, register, bit]] of BY_LEAF.get(leaf) ?? []) {
+    if ((s === subleaf || !INDEXED.has(leaf)) && input.features.has(name)) r[register] |= 1 << bit;
   }
   switch (leaf) {
     case 0:
