@@ -8,7 +8,7 @@ import type { Addressing } from "./instruction-writer.ts";
 import type { Slots } from "./interpreter/build.ts";
 import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
 import { effectOf, type FlagEffect, isBranch } from "./interpreter/pairs.ts";
-import { CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
+import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
 import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
 import { slotOf } from "./runtime/control.ts";
@@ -17,9 +17,6 @@ import { offsetOf } from "./state.ts";
 const PAGE = 4096;
 /** Longest run of instructions decoded at once. */
 const BLOCK_LIMIT = 64;
-
-/** Instructions across two pages whose bytes are kept: a guest made of nothing else must not fill the host's heap. */
-const ACROSS_LIMIT = 16384;
 
 /** How the values of `codeKey` decode. */
 export const CODE_KEYS: readonly DecodeMode[] = [
@@ -57,8 +54,6 @@ export class CodeCache {
   readonly #ramPages: number;
   readonly #decoded = new Decoded();
   readonly #joined = new Uint8Array(2 * MAX_LENGTH);
-  /** What an instruction across two pages was decoded from, by its first record. */
-  readonly #across = new Map<number, Uint8Array>();
   #top = ARENA_BASE;
   /** How often a jump is taken until its target is worth compiling; 0: never. */
   heat = 0;
@@ -107,7 +102,6 @@ export class CodeCache {
     this.#words.fill(0, index, index + this.#ramPages);
     this.#bytes.fill(0, ARENA_BASE, this.#top);
     this.#top = ARENA_BASE;
-    this.#across.clear();
     this.onFlush();
     this.#registers.set("codeEpoch", this.#registers.get("codeEpoch") + 1);
     this.#exports.flush_code_tlb();
@@ -117,7 +111,7 @@ export class CodeCache {
   decode(page: number, offset: number): number {
     const ramOffset = this.#words[(page + CODE_PAGE.ramOffset) >> 2]! >>> 0;
     const key = this.#words[(page + CODE_PAGE.mode) >> 2]!;
-    if (this.#top + (BLOCK_LIMIT + 4) * RECORD_SIZE > ARENA_END) {
+    if (this.#top + (BLOCK_LIMIT + 5) * RECORD_SIZE > ARENA_END) {
       this.flush();
       page = this.newPage(ramOffset, key);
     }
@@ -149,12 +143,11 @@ export class CodeCache {
           outcome === "truncated" ? "across" : outcome === "undefined" ? "undefined" : "too_long",
           at,
         );
-        // Room for the instruction itself and for going on after it.
+        // Room for the instruction itself, for going on after it, and for what it was decoded from.
         if (outcome === "truncated") {
           this.#view.setUint32(record + RECORD.immediate, code, true);
           this.#cover(page, code, at, PAGE);
-          this.#take();
-          this.#take();
+          for (let n = 0; n < 3; n++) this.#take();
         }
         falls = false;
       }
@@ -179,16 +172,28 @@ export class CodeCache {
     if (following === 1) joined.fill(0xff, here, MAX_LENGTH);
     else joined.set(this.#bytes.subarray(following >>> 0, (following >>> 0) + MAX_LENGTH - here), here);
     const real = record + RECORD_SIZE;
-    const known = this.#across.get(record);
-    if (known?.every((byte, i) => byte === joined[i])) return real;
+    const memo = record + ACROSS.memo;
+    if (following !== 1 && this.#isKnown(memo, following >>> 0)) return real;
     const outcome = this.#decoder.decode(joined, 0, MAX_LENGTH, mode, this.#decoded);
     if (outcome === "ok") {
       this.#write(real, this.#decoded, at, mode);
       this.#special(real + RECORD_SIZE, "go_on", at + this.#decoded.length);
     } else this.#special(real, outcome === "undefined" ? "undefined" : "too_long", at);
-    if (this.#across.size >= ACROSS_LIMIT) this.#across.clear();
-    this.#across.set(record, joined.slice(0, outcome === "ok" ? this.#decoded.length : MAX_LENGTH));
+    const there = following === 1 ? 0 : (outcome === "ok" ? this.#decoded.length : MAX_LENGTH) - here;
+    this.#bytes.fill(0, memo, memo + RECORD_SIZE);
+    this.#bytes.set(joined.subarray(here, here + there), memo);
+    this.#bytes.fill(0xff, memo + ACROSS.mask, memo + ACROSS.mask + there);
+    this.#bytes[memo + ACROSS.known] = following === 1 ? 0 : 1;
     return real;
+  }
+
+  /** Whether the bytes at a host address are those that the instruction was decoded from. */
+  #isKnown(memo: number, there: number): boolean {
+    if (this.#bytes[memo + ACROSS.known] === 0) return false;
+    for (let i = 0; i < MAX_LENGTH && this.#bytes[memo + ACROSS.mask + i] !== 0; i++) {
+      if (this.#bytes[memo + i] !== this.#bytes[there + i]) return false;
+    }
+    return true;
   }
 
   /** Host address of the page an "across" record belongs to; it keeps it in its immediate. */

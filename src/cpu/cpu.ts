@@ -19,7 +19,7 @@ import { TRAP } from "./runtime/traps.ts";
 import { type CpuSnapshot, readFields, writeFields } from "./snapshot.ts";
 import { software } from "./software.ts";
 import { type CpuEntry, setEntryState, setResetState } from "./start.ts";
-import { SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
+import { offsetOf, SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
 import { DF, GuestFault, PF, type SegmentCache, type SystemMemory, UD } from "./system/access.ts";
 import type { CpuContext } from "./system/context.ts";
 import { codeHits, endGuard, ioHits, noteDebug, watchOf } from "./system/debug.ts";
@@ -75,6 +75,21 @@ export function memoryPages(ramSize: number): number {
   return pages;
 }
 
+/** Where the run loop finds what it looks at each time, in words of linear memory. */
+const wordOf = (field: string): number => (STATE_BASE + offsetOf(field)) >> 2;
+const AT = {
+  activity: wordOf("activity"),
+  budget: wordOf("budget"),
+  eflags: wordOf("eflags"),
+  faultError: wordOf("faultError"),
+  faultsTaken: wordOf("faultsTaken"),
+  faultVector: wordOf("faultVector"),
+  nmiBlocked: wordOf("nmiBlocked"),
+  pendingDebug: wordOf("pendingDebug"),
+  pendingInterrupt: wordOf("pendingInterrupt"),
+  shadow: wordOf("shadow"),
+} as const;
+
 /** What `activity` says. */
 const ACTIVITY = { running: 0, halted: 1, shutdown: 2 } as const;
 
@@ -102,7 +117,6 @@ export class Cpu implements CpuContext {
   readonly id: number;
   readonly linearBits: number;
   readonly msrs = new Map<number, bigint>();
-  tscOffset = 0n;
   /** All of guest RAM. */
   readonly ram: Uint8Array;
   readonly memory: SystemMemory;
@@ -170,6 +184,13 @@ export class Cpu implements CpuContext {
     return this.#retired;
   }
 
+  get tscOffset(): bigint {
+    return BigInt.asIntN(64, this.r.getBig("tscOffset"));
+  }
+  set tscOffset(offset: bigint) {
+    this.r.setBig("tscOffset", offset);
+  }
+
   /** Something became pending: generated code returns at its next jump. */
   requestAttention(): void {
     this.#words[this.#attention] = ATTENTION;
@@ -209,7 +230,6 @@ export class Cpu implements CpuContext {
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();
-    this.tscOffset = 0n;
     this.r.set("elementwise", this.#elementwise);
     setResetState(this, this.#ramSize);
     this.code.flush();
@@ -229,39 +249,40 @@ export class Cpu implements CpuContext {
    * wants to look after each instruction.
    */
   run(budget: number, singly = false): RunOutcome {
-    const { r } = this;
+    const words = this.#words;
     let left = budget;
     while (left > 0) {
-      this.#words[this.#attention] = 0;
+      words[this.#attention] = 0;
       if (this.#returns) break;
       if (this.#jit?.pending) this.#jit.compile();
-      const activity = r.get("activity");
+      const activity = words[AT.activity]!;
       if (activity === ACTIVITY.shutdown) return "shutdown";
-      const shadow = r.get("shadow");
-      const waiting = r.get("pendingDebug");
+      const shadow = words[AT.shadow]!;
+      const waiting = words[AT.pendingDebug]!;
       if (waiting !== 0 && shadow !== SHADOW_SS) {
         left--;
-        r.set("pendingDebug", 0);
+        words[AT.pendingDebug] = 0;
         this.#debug(waiting);
         continue;
       }
       if (shadow === 0) this.#takeEvents();
-      if (r.get("activity") === ACTIVITY.halted) return "halted";
-      r.set("shadow", 0);
+      if (words[AT.activity]! === ACTIVITY.halted) return "halted";
+      words[AT.shadow] = 0;
       if (shadow !== 0 || this.#mustStep()) {
         left--;
         this.#step(shadow);
       } else {
         const given = singly ? 0 : left;
+        words[AT.faultsTaken] = 0;
         const code = singly ? this.#x.run_step(STEP_BASE) : this.#x.run(left);
-        const used = given - (r.get("budget") | 0);
-        this.#retired += used;
+        const used = given - words[AT.budget]!;
+        this.#retired += used - words[AT.faultsTaken]!;
         left -= used;
         if (code === EXIT.fault) {
           // A handler that faults at once would never use its budget up otherwise, and hold the host for good.
           left--;
-          if (r.get("faultVector") === STEP) {
-            r.set("faultVector", -1);
+          if (words[AT.faultVector]! === STEP) {
+            words[AT.faultVector] = -1;
             this.#step(0);
           } else this.#faulted();
         }
@@ -274,39 +295,39 @@ export class Cpu implements CpuContext {
       }
     }
     this.#returns = false;
-    return r.get("activity") === ACTIVITY.shutdown ? "shutdown" : "running";
+    return words[AT.activity]! === ACTIVITY.shutdown ? "shutdown" : "running";
   }
 
   // ---- events
 
   #takeEvents(): void {
-    const { r } = this;
+    const words = this.#words;
     const { apic } = this.ports;
-    if (r.get("nmiBlocked") === 0 && apic.takeNmi()) {
-      r.set("activity", ACTIVITY.running);
-      r.set("nmiBlocked", 1);
+    if (words[AT.nmiBlocked]! === 0 && apic.takeNmi()) {
+      words[AT.activity] = ACTIVITY.running;
+      words[AT.nmiBlocked] = 1;
       this.#event(2, -1, TRAP.external);
       return;
     }
     const vector = apic.pending();
     if (vector < 0) {
-      r.set("pendingInterrupt", 0);
+      words[AT.pendingInterrupt] = 0;
       return;
     }
-    if ((r.get("eflags") & IF) === 0) {
-      r.set("pendingInterrupt", 1);
+    if ((words[AT.eflags]! & IF) === 0) {
+      words[AT.pendingInterrupt] = 1;
       return;
     }
-    r.set("pendingInterrupt", 0);
-    r.set("activity", ACTIVITY.running);
+    words[AT.pendingInterrupt] = 0;
+    words[AT.activity] = ACTIVITY.running;
     this.#event(apic.acknowledge(), -1, TRAP.external);
     // Another may wait behind it, for the handler's STI or IRET.
-    if (apic.pending() >= 0) r.set("pendingInterrupt", 1);
+    if (apic.pending() >= 0) words[AT.pendingInterrupt] = 1;
   }
 
   /** With TF set instructions run one at a time; with RF set the next does, where RF means something. */
   #mustStep(): boolean {
-    const eflags = this.r.get("eflags");
+    const eflags = this.#words[AT.eflags]!;
     if ((eflags & (TF | RF)) === 0) return false;
     return (eflags & TF) !== 0 || (this.#words[this.#watch]! & WATCH.code) !== 0;
   }
@@ -360,10 +381,9 @@ export class Cpu implements CpuContext {
   }
 
   #faulted(): void {
-    const { r } = this;
-    const vector = r.get("faultVector");
-    const error = r.get("faultError") | 0;
-    r.set("faultVector", -1);
+    const vector = this.#words[AT.faultVector]!;
+    const error = this.#words[AT.faultError]!;
+    this.#words[AT.faultVector] = -1;
     if (vector === DB) endGuard(this);
     this.#event(vector, error, vector === DB ? TRAP.trap : TRAP.fault);
   }
@@ -518,12 +538,7 @@ export class Cpu implements CpuContext {
       new_code_page: (ramOffset, key) => this.code.newPage(ramOffset! >>> 0, key!),
       decode: (page, offset) => this.code.decode(page! >>> 0, offset!),
       decode_across: (record) => this.code.decodeAcross(record! >>> 0),
-      read_tsc: () => {
-        const now = ports.tsc();
-        if (this.tscOffset === 0n) this.r.setNumber("scratch0", Math.floor(now));
-        else this.r.setBig("scratch0", BigInt(Math.floor(now)) + this.tscOffset);
-        return undefined;
-      },
+      read_tsc: () => Math.floor(ports.tsc()),
       read_random: () => {
         const bytes = new Uint8Array(8);
         ports.random(bytes);

@@ -103,6 +103,7 @@ field("sseTrap", "i32", "1 where CR0.EM, CR0.TS or CR4.OSFXSR makes SSE trap", "
 field("avxTrap", "i32", "1 where CR0.TS, CR4.OSXSAVE or XCR0 makes AVX trap", "derived");
 
 // Engine.
+field("tscOffset", "i64", "what the time-stamp counter is ahead of the machine's clock", "engine");
 field("zero", "i64", "always zero: what an absent base, index or segment reads", "engine");
 field("ripPage", "i64", "linear address of the page whose records run", "engine");
 field("dataTlb", "i32", "address of the data TLB in use (by privilege)", "engine");
@@ -130,6 +131,12 @@ field("faultError", "i32", "its error code, or -1", "engine");
 field("alignmentFree", "i32", "1: the instruction's accesses are not checked for alignment", "engine");
 field("faultAddress", "i64", "linear address for CR2", "engine");
 field("budget", "i32", "instructions left when generated code last returned", "engine");
+field(
+  "faultsTaken",
+  "i32",
+  "exceptions delivered since generated code was last entered: budget used, and not retired",
+  "engine",
+);
 field("codeEpoch", "i32", "goes up when all code pages are dropped", "engine");
 field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine");
 field("scratch1", "i64", "the same", "engine");

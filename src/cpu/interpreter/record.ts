@@ -32,6 +32,17 @@ export const RECORD = {
   heat: 28,
 } as const;
 
+/**
+ * Behind the record of an instruction across two pages: the record it was decoded to, the one that goes on after it, and what it was
+ * decoded from. The first page is watched for changes as any code; of the second the bytes are kept, and a mask of those that count.
+ */
+export const ACROSS = {
+  memo: 3 * RECORD_SIZE,
+  /** From `memo` on: the bytes (15 at most), 1 where they are valid, the mask. */
+  known: 15,
+  mask: 16,
+} as const;
+
 /** A code page: decoded code of one page of RAM in one mode. A header, then one record pointer (i32) per byte of the page. */
 export const CODE_PAGE = {
   /** Next code page of the same RAM page in another mode, i32. */

@@ -1,6 +1,6 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
-import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64 } from "../../wasm/index.ts";
-import { CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
+import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64, op } from "../../wasm/index.ts";
+import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
@@ -271,7 +271,19 @@ export function controlFunctions(type: IndirectType) {
   const fault = runtime("fault", "i32 i32", "i32", (f, env) => {
     f.call(env.fn("settle_fault"), f.loadExpr("i32.load8_u", record(f), RECORD.segment).eq(SS));
     const linear = f.let(linearOf(f, env, record(f)));
-    exit(f, env, EXIT.fault, f.callFor("i64", env.fn("code_offset"), linear), budgetOf(f));
+    env.set("rip", f.callFor("i64", env.fn("code_offset"), linear));
+    f.returnCall(env.fn("take_fault"), budgetOf(f));
+  });
+
+  /** Goes on in the handler of the pending exception of the instruction at `rip`, or leaves where that is not simple. */
+  const takeFault = runtime("take_fault", "i32", "i32", (f, env) => {
+    const budget = f.let(f.param(0, "i32").get());
+    f.if(f.callFor("i32", env.fn("deliver_fault")), () => {
+      // An instruction that faults is not retired. It costs budget nevertheless, or faults for ever would hold the host for good.
+      env.set("faultsTaken", env.get("faultsTaken").add(1));
+      f.returnCall(env.fn("enter"), env.get("rip", "i64"), budget.sub(1));
+    });
+    exit(f, env, EXIT.fault, env.get("rip", "i64"), budget);
   });
 
   /** The pending exception of compiled code; not zero: its access went through SS. */
@@ -294,6 +306,25 @@ export function controlFunctions(type: IndirectType) {
     },
     across: (f, env) => {
       const linear = f.let(linearOf(f, env, record(f)));
+      // The frequent way: the second page is in the code TLB, and holds the same bytes as when it was decoded.
+      f.if(env.get("codeBits").eq(64), () => {
+        const next = f.let(env.get("ripPage", "i64").add(4096));
+        const entry = codeTlbEntry(f, env, next);
+        const memo = f.let(record(f).add(ACROSS.memo));
+        const known = f.loadExpr("i32.load8_u", memo, ACROSS.known);
+        f.if(known.nez().and(f.loadExpr("i64.load", entry, 0).eq(next)), () => {
+          const page = f.load("i32.load", f.loadExpr("i32.load", entry, 8), CODE_PAGE.ramOffset);
+          const differing = [0, 8].map((half) =>
+            f
+              .load("i64.load", page, RAM_BASE + half)
+              .xor(f.load("i64.load", memo, half))
+              .and(f.load("i64.load", memo, ACROSS.mask + half)),
+          );
+          f.if(differing[0]!.or(differing[1]!).eqz(), () =>
+            dispatch(f, f.let(record(f).add(RECORD_SIZE)), budgetOf(f)),
+          );
+        });
+      });
       // Its page lies within the segment, the next one may not.
       const check = (length: I32) => {
         const beyond = f.callFor("i32", env.fn("beyond_limit"), linear, length);
@@ -334,6 +365,7 @@ export function controlFunctions(type: IndirectType) {
     branch("branch32", 0xffff_ffff, true),
     branch("branch16", 0xffff, false),
     settleFault,
+    takeFault,
     fault,
     ...SPECIAL_HANDLERS.map((name) => runtime(`handler_${name}`, "i32 i32", "i32", special[name])),
   ];
@@ -423,8 +455,8 @@ const random = runtime("random", "", "i64", (f, env) => {
   f.return(env.get("scratch0", "i64"));
 });
 const tsc = runtime("tsc", "", "i64", (f, env) => {
-  f.call(env.fn("read_tsc"));
-  f.return(env.get("scratch0", "i64"));
+  const now = op("i64.trunc_sat_f64_u", f.callFor("f64", env.fn("read_tsc"))) as I64;
+  f.return(now.add(env.get("tscOffset", "i64")));
 });
 
 export const CONTROL_FUNCTIONS = [segmentAddress, flatSegments, random, tsc];

@@ -17,8 +17,8 @@ const rows = {
   /** (port, bytes) → value. */
   port_read: "i32 i32 > i32",
   port_write: "i32 i32 i32 >",
-  /** Time-stamp counter, to scratch0. */
-  read_tsc: ">",
+  /** Time-stamp counter without the guest's offset, exact below 2^53. */
+  read_tsc: "> f64",
   /** 64 random bits, to scratch0. */
   read_random: ">",
   /** The code at the linear address in scratch0 is executed often. */

@@ -26,10 +26,12 @@ import {
   TLB_SET_SIZE,
 } from "../memory-map.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
+import { PHYSICAL_BITS } from "./paging.ts";
 import { codeTlbOffset, dataTlbOffset } from "./tlb.ts";
 
 const CR0_AM = 0x4_0000;
 const CR4_PCIDE = 0x2_0000;
+const EFER_LMA = 0x400;
 const CR4_SMAP = 0x20_0000;
 const AC = 0x4_0000;
 /** codeKey of 64-bit code. */
@@ -414,6 +416,19 @@ const cr3Loaded = runtime("cr3_loaded", "i32", "", (f, env) => {
   f.call(env.fn("choose_address_space"), currentPcid(f, env), f.param(0, "i32").get());
 });
 
+/** MOV to CR3 in long mode; 0: nothing done, the general way must go. */
+const loadCr3 = runtime("load_cr3", "i64", "i32", (f, env) => {
+  const value = f.let(f.param(0, "i64").get());
+  f.if(env.get("efer", "i64").wrap().and(EFER_LMA).eqz(), () => f.return(i32(0)));
+  const pcide = env.get("cr4", "i64").wrap().and(CR4_PCIDE).nez();
+  const keep = f.let(value.shrU(63).wrap().and(pcide));
+  const table = f.let(value.and(i64(-1).shrU(keep.extendU())));
+  f.if(table.shrU(PHYSICAL_BITS).eqz().eqz(), () => f.return(i32(0)));
+  env.set("cr3", table);
+  f.call(env.fn("cr3_loaded"), keep);
+  f.return(i32(1));
+});
+
 /** Forgets one page for fetching, in the supervisor's and the current user set. */
 const dropCode = runtime("drop_code", "i64", "", (f, env) => {
   const linear = f.let(f.param(0, "i64").get());
@@ -548,6 +563,7 @@ export const TRANSLATION_FUNCTIONS = [
   flushNonGlobal,
   flushPcid,
   cr3Loaded,
+  loadCr3,
   dropCode,
   forgetRegion("forget_data_region", DATA_ENTRY),
   forgetRegion("forget_code_region", CODE_ENTRY),

@@ -174,6 +174,36 @@ const deliver64 = runtime("deliver64", "i32 i32 i32", "i32", (f, env) => {
   f.return(i32(0));
 });
 
+/** Faults that are delivered without a look of the run loop at anything else, and those of them that push an error code. */
+const bitsOf = (vectors: readonly number[]): number => vectors.reduce((bits, vector) => bits | (1 << vector), 0);
+const SIMPLE_FAULTS = bitsOf([0, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19]);
+const WITH_ERROR_CODE = bitsOf([10, 11, 12, 13, 14, 17]);
+const PAGE_FAULT = 14;
+
+/** The pending exception of the instruction at `rip` in 64-bit code. 1: delivered; 0: nothing done, the run loop delivers it. */
+const deliverFault = runtime("deliver_fault", "", "i32", (f, env) => {
+  const vector = f.let(env.get("faultVector"));
+  const busy = env.get("stepping").or(env.get("pendingDebug")).or(env.get("codeBits").ne(64));
+  const simple = vector.ltU(32).and(i32(SIMPLE_FAULTS).shrU(vector).and(1));
+  f.if(busy.nez().or(simple.eqz()), () => f.return(i32(0)));
+  const error = f.let(env.get("faultError"));
+  const address = f.let(env.get("faultAddress", "i64"));
+  const pushed = f.choose(
+    i32(WITH_ERROR_CODE).shrU(vector).and(1),
+    () => error,
+    () => i32(-1),
+  );
+  env.set("faultVector", i32(-1));
+  f.if(f.callFor("i32", env.fn("deliver64"), vector, pushed, i32(TRAP.fault)), () => {
+    env.set("faultVector", vector);
+    env.set("faultError", error);
+    env.set("faultAddress", address);
+    f.return(i32(0));
+  });
+  f.if(vector.eq(PAGE_FAULT), () => env.set("cr2", address));
+  f.return(i32(1));
+});
+
 /** IRETQ from CPL 0 to 64-bit code. 0: done, `rip` is set; 1: nothing done, the general way must go. */
 const iret64 = runtime("iret64", "", "i32", (f, env) => {
   const general = () => f.return(i32(1));
@@ -299,6 +329,7 @@ export const TRAP_FUNCTIONS = [
   enter64,
   systemHost,
   deliver64,
+  deliverFault,
   iret64,
   stepBySystemCall,
   syscall,

@@ -55,18 +55,39 @@ const wrmsr = (m: Context) => {
   m.leave();
 };
 
+/** Goes on behind this instruction, by looking up what is there. */
+const goOn = (m: Context) => {
+  m.set("rip", m.nextRip());
+  m.resume();
+};
+
 const readControl = (m: Context, dst: Operand, control: Operand) => {
   const number = control.number();
   const put = (value: I64) => dst.write(dst.bits === 64 ? value : value.wrap());
-  // Page-fault handlers read CR2: it does not go the long way.
+  // Page-fault handlers read CR2, and those that walk page tables CR3: they do not go the long way.
   m.f.if(
     number.eq(2),
     () => put(m.get("cr2", "i64")),
-    () => put(system(m, "read_control", number.extendU())),
+    () => {
+      m.f.if(
+        number.eq(3),
+        () => put(m.get("cr3", "i64")),
+        () => put(system(m, "read_control", number.extendU())),
+      );
+    },
   );
 };
 const writeControl = (m: Context, control: Operand, src: Operand) => {
-  system(m, "write_control", control.number().extendU(), m.f.let(unsigned64(src.read())));
+  const number = m.f.let(control.number());
+  const value = m.f.let(unsigned64(src.read()));
+  // A switch of address spaces changes nothing that the run loop looks at.
+  const isDone = m.f.choose(
+    number.eq(3),
+    () => m.runtimeFor("i32", "load_cr3", value),
+    () => i32(0),
+  );
+  m.f.if(isDone, () => goOn(m));
+  system(m, "write_control", number.extendU(), value);
   m.leave();
 };
 const readDebug = (m: Context, dst: Operand, register: Operand) => {
@@ -121,7 +142,7 @@ const storeTable = (table: "gdtr" | "idtr") => (m: Context, dst: Operand) => {
 /** INVLPG and INVPCID serialize (SDM vol. 3A, 8.3): what runs next is fetched by the new translation. */
 const invlpg = (m: Context, operand: Operand) => {
   m.runtime("invlpg", operand.linear());
-  m.leave();
+  goOn(m);
 };
 const invpcid = (m: Context, type: Operand, source: Operand) => {
   const pcid = m.load(64, source.linear()) as I64;
