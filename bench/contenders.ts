@@ -58,6 +58,8 @@ export interface Subject {
   /** The Node that runs Vivarium and v86, and what it is given: V8's flags, a profiler. */
   readonly node: string;
   readonly nodeFlags: readonly string[];
+  /** What `viv run` is given besides. */
+  readonly vivFlags: readonly string[];
 }
 
 export interface Command {
@@ -73,7 +75,7 @@ interface Boot {
   readonly memoryMiB: number;
 }
 
-function bootUnder(contender: MachineContender, { node, nodeFlags, cpu }: Subject, boot: Boot): Command {
+function bootUnder(contender: MachineContender, { node, nodeFlags, vivFlags, cpu }: Subject, boot: Boot): Command {
   const { kernel, initrd, append, memoryMiB } = boot;
   const what = (flag: string): string[] => [
     `${flag}kernel`,
@@ -83,7 +85,7 @@ function bootUnder(contender: MachineContender, { node, nodeFlags, cpu }: Subjec
     append,
   ];
   return contender === "vivarium"
-    ? { words: [node, ...nodeFlags, VIV, "run", "-q", "-m", `${memoryMiB}M`, "--cpu", cpu, ...what("--")] }
+    ? { words: [node, ...nodeFlags, VIV, "run", "-q", "-m", `${memoryMiB}M`, "--cpu", cpu, ...vivFlags, ...what("--")] }
     : { words: [QEMU, ...QEMU_FLAGS, "-m", String(memoryMiB), "-cpu", CPU_MODELS[cpu]!, ...what("-")] };
 }
 

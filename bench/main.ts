@@ -51,6 +51,7 @@ const HELP = `npm run bench -- [options] [item...]
   --node PATH      the Node that runs Vivarium and v86 (default: this one)
   --node-flags F   for that Node, as --node-flags=--no-liftoff
   --refresh        the newest packages of the distribution, not those of an earlier run
+  --viv-flags F    for viv run, as --viv-flags=--jit=off
   --json           results as JSON
 Items are kernels, system items and programs by name, as alu, fork, sqlite.
 `;
@@ -71,6 +72,7 @@ const { values: flags, positionals: only } = parseArgs({
     cpu: { type: "string", default: BASELINE_MODEL },
     node: { type: "string", default: process.execPath },
     "node-flags": { type: "string", default: "" },
+    "viv-flags": { type: "string", default: "" },
     refresh: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -93,6 +95,8 @@ function complaint(): string | undefined {
   if (![percent, repetitions, Number(flags.minutes ?? 1)].every((n) => n > 0)) return "numbers have to be above 0";
   return undefined;
 }
+
+const words = (text: string): readonly string[] => text.split(" ").filter((word) => word !== "");
 
 /** What of the parts is run by the program: sets, or the items named. */
 const wanted = (): readonly string[] => (only.length > 0 ? only : parts.filter((part) => SETS.includes(part)));
@@ -121,7 +125,8 @@ async function makeSubject(directory: string): Promise<Subject> {
     bareKernel: parts.includes("v86") ? await buildBareKernel(directory) : "",
     cpu: flags.cpu,
     node: flags.node,
-    nodeFlags: flags["node-flags"].split(" ").filter((flag) => flag !== ""),
+    nodeFlags: words(flags["node-flags"]),
+    vivFlags: words(flags["viv-flags"]),
   };
 }
 
