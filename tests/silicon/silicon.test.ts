@@ -8,6 +8,7 @@ import { allCases, type Case, type RowCases } from "./cases.ts";
 import { DIFFERENCES, differenceOf, NOT_RUN } from "./exceptions.ts";
 import { FAMILIES, fileOf } from "./families.ts";
 import { inputOf } from "./inputs.ts";
+import { RECORD } from "./layout.ts";
 import { Processor } from "./processor.ts";
 import { inputHash, type RecordedCase, readRows } from "./records.ts";
 import { describeInput, describeOutcome, sameOutcome } from "./text.ts";
@@ -63,6 +64,18 @@ for (const [family, rows] of Object.entries(FAMILIES)) {
     });
   });
 }
+
+it("finds the upper halves of vector registers as they were after SSE instructions", () => {
+  const changed: string[] = [];
+  for (const { row, key, cases } of byRow.values()) {
+    if (row.vex || !row.attributes.has("sse") || cases.length === 0 || NOT_RUN[row.mnemonic] !== undefined) continue;
+    const before = inputOf(cases[0]!, 0).record;
+    for (let i = RECORD.YMM; i < RECORD.SIZE; i++) before[i] = i;
+    const after = processor.run(before);
+    if (Buffer.compare(before.subarray(RECORD.YMM), after.subarray(RECORD.YMM)) !== 0) changed.push(key);
+  }
+  expect(changed).toEqual([]);
+});
 
 it("names every row once, and gives reasons only for rows that exist", () => {
   const keys = [...byRow.values()].map((r) => r.key);
