@@ -131,8 +131,8 @@ function formsOf(row: Row): ("register" | "memory")[] {
 /** Bytes a bare address stands for. */
 const AREAS: Record<string, [number, number]> = {
   FX: [512, 16],
-  XS: [576, 64],
-  XR: [576, 64],
+  XS: [832, 64],
+  XR: [832, 64],
   FL: [28, 1],
   FN: [108, 1],
   FR: [108, 1],

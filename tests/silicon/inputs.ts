@@ -16,13 +16,15 @@ import {
 import { codeSelector, farPointer, PREPARE, selector, strings } from "./prepare.ts";
 import { Random } from "./random.ts";
 import { recordOffset, STACK_TOP, State } from "./state.ts";
-import { integer, styleOf, typed } from "./values.ts";
+import { integer, type Style, styleOf, typed } from "./values.ts";
 
 const RSP = 4;
 const ARITHMETIC = 0x8d5;
 const INTERRUPTS_ON = 0x202;
 const DIRECTION = 0x400;
 const TRAP_FLAG = 0x100;
+/** MXCSR of a program that has lost precision before, as most soon have. */
+const INEXACT_BEFORE = 0x1fa0;
 const ALIGNMENT_CHECK = 0x4_0000;
 
 function x87(s: State, random: Random, row: Row, aim: Aim): void {
@@ -74,7 +76,20 @@ function sse(s: State, random: Random, row: Row): void {
     if (random.one(3)) control |= random.below(64);
   }
   s.view.setUint32(RECORD.FX + FX.MXCSR, control, true);
-  if (row.vex && row.attributes.has("sse")) typed(s, random, vector ? style : "bytes", RECORD.YMM, 256);
+  if ((row.vex && row.attributes.has("sse")) || /^X(SAVE|RSTOR)/.test(row.mnemonic))
+    typed(s, random, vector ? style : "bytes", RECORD.YMM, 256);
+}
+
+/** Lanes of binary32 or binary64 with exponents near that of one: every other run is to be of such numbers alone. */
+function ordinary(s: State, style: Style, at: number, length: number): void {
+  if (style !== "f32" && style !== "f64") return;
+  const [step, shift, bias] = style === "f32" ? [4, 7, 127] : [8, 4, 1023];
+  for (let top = at + step - 2; top < at + length; top += step) {
+    const word = s.view.getUint16(top, true);
+    const exponent = (word >> shift) & (2 * bias + 1);
+    const near = bias + (exponent % 9) - 4;
+    s.view.setUint16(top, (word & ~((2 * bias + 1) << shift)) | (near << shift), true);
+  }
 }
 
 /** The vector of indices of a gather: each a little away from the operand's address. */
@@ -177,6 +192,14 @@ export function inputOf(c: Case, n: number): State {
   if (row.attributes.has("rep")) strings({ c, s, random, target, aim });
   if (row.mnemonic === "MOV" && row.opcode === 0x8e) selector({ c, s, random, target, aim });
   if (row.mnemonic === "POP" && row.operands.length === 0) s.write(STACK_TOP, BigInt(random.pick(SELECTORS)), 2);
+  if (row.vex && FLOAT_ROWS.has(row) && n % 2 === 1) {
+    const style = styleOf(row);
+    ordinary(s, style, RECORD.FX + FX.XMM, 256);
+    ordinary(s, style, RECORD.YMM, 256);
+    const at = c.memory && recordOffset(target);
+    if (at !== undefined) ordinary(s, style, at, Math.min(c.memory!.bytes, RECORD.CODE_PART - at));
+    view.setUint32(RECORD.FX + FX.MXCSR, INEXACT_BEFORE, true);
+  }
   if (!long) for (let i = 0; i < 16; i++) s.setReg(i, i < 8 ? s.reg(i) & 0xffff_ffffn : 0n);
   return s;
 }

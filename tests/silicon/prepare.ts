@@ -156,7 +156,7 @@ function image({ c, s, random, target }: Setup): void {
   for (let i = 0; i < 8; i++) typed(s, random, "extended", at + 32 + 16 * i, 10);
   if (!c.row.mnemonic.startsWith("X")) return;
   s.record.fill(0, at + 512, at + 576);
-  s.record[at + 512] = random.below(4);
+  s.record[at + 512] = random.below(8);
   // No component of any processor so far.
   if (random.one(10)) s.record[at + 512 + 3] = 1;
   if (random.one(10)) s.record[at + 512 + 8 + random.below(16)] = 1;
@@ -267,9 +267,9 @@ for (const row of ["PCMPESTRI", "PCMPESTRM", "VPCMPESTRI", "VPCMPESTRM"]) {
 }
 for (const name of ["XSAVE", "XSAVE64", "XSAVEOPT", "XSAVEOPT64", "XRSTOR", "XRSTOR64"]) {
   const before = PREPARE[name] ?? (() => {});
-  // Only x87 and SSE: the recorded processor has more components.
+  // Only x87, SSE and AVX: the recorded processor has more components.
   PREPARE[name] = both(before, ({ s, random }) => {
-    s.setReg(RAX, random.below(4));
+    s.setReg(RAX, random.below(8));
     s.setReg(RDX, 0);
   });
 }
