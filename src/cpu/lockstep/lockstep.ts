@@ -29,7 +29,10 @@ const PATIENCE = 16;
 /** Instructions that the message's search for the same state goes on for. */
 const SEARCH = 5000;
 const PAGE = 4 * KiB;
-/** All of so much RAM is compared after each run, and taken over before it: tests have less, machines have more. */
+/**
+ * All of so much RAM is compared where a run comes to rest (not where its budget is used up), and before the next one what the host
+ * has changed in it is taken over: tests have less, machines have more.
+ */
 const SMALL_RAM = 4 * MiB;
 /** RAM compared after a slice, going round: by the instructions in it, within bounds. */
 const RAM_PER_INSTRUCTION = 16;
@@ -50,6 +53,7 @@ export class LockstepCpu extends Cpu {
   #ahead = 0;
   /** The other is to begin anew with what this one has. */
   #stale = true;
+  #rests = true;
   #leaves = false;
 
   constructor(options: LockstepOptions) {
@@ -108,7 +112,10 @@ export class LockstepCpu extends Cpu {
       this.#follow(length);
       left -= Math.max(length, this.instructions - before);
     } while (left > 0 && outcome === "running" && !this.#leaves);
-    if (this.#isSmall || this.#leaves || outcome === "shutdown") this.#compareRam(0, this.#comparison.pages);
+    this.#rests = outcome !== "running";
+    if ((this.#isSmall && this.#rests) || this.#leaves || outcome === "shutdown") {
+      this.#compareRam(0, this.#comparison.pages);
+    }
     this.#leaves = false;
     return outcome;
   }
@@ -122,7 +129,8 @@ export class LockstepCpu extends Cpu {
       comparison.differingPages((at, bytes) => other.ram.set(bytes, at));
       other.restore(this.save());
       this.#stale = false;
-    } else if (this.#isSmall) comparison.differingPages((at, bytes) => void other.writePhysical(BigInt(at), bytes));
+    } else if (this.#isSmall && this.#rests)
+      comparison.differingPages((at, bytes) => void other.writePhysical(BigInt(at), bytes));
     if (!comparison.sameState()) comparison.copyState();
     this.#ahead = this.instructions - other.instructions;
   }
