@@ -7,8 +7,9 @@ import type { OperandSpec, Row } from "../isa/row.ts";
 import type { Addressing } from "./instruction-writer.ts";
 import type { Slots } from "./interpreter/build.ts";
 import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
-import { effectOf, type FlagEffect, isBranch } from "./interpreter/pairs.ts";
+import { effectOf, type FlagEffect, isBranch, isSwitch } from "./interpreter/pairs.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
+import { SAMPLE_INTERVAL } from "./jit/jit.ts";
 import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
 import { slotOf } from "./runtime/control.ts";
@@ -105,6 +106,12 @@ export class CodeCache {
     this.onFlush();
     this.#registers.set("codeEpoch", this.#registers.get("codeEpoch") + 1);
     this.#exports.flush_code_tlb();
+  }
+
+  /** The first bytes of a code page are part of an instruction. */
+  cover(page: number, bytes: number): void {
+    const code = RAM_BASE + (this.#words[(page + CODE_PAGE.ramOffset) >> 2]! >>> 0);
+    this.#cover(page, code, 0, bytes);
   }
 
   /** Decodes the block at `offset` of a code page. Returns its first record. */
@@ -252,7 +259,15 @@ export class CodeCache {
     view.setUint16(record + RECORD.pageOffset, pageOffset, true);
     view.setInt32(record + RECORD.displacement, 0, true);
     view.setInt32(record + RECORD.immediate, d.immediateLow, true);
-    view.setInt32(record + RECORD.heat, isJump(row) ? this.heat : d.immediateHigh, true);
+    view.setInt32(
+      record + RECORD.heat,
+      isJump(row)
+        ? isSwitch(row) && this.heat !== 0
+          ? Math.min(this.heat, SAMPLE_INTERVAL)
+          : this.heat
+        : d.immediateHigh,
+      true,
+    );
     view.setUint8(record + RECORD.segment, ON_STACK.has(row.mnemonic) && !d.isMemory ? SS : d.segment);
     view.setUint8(record + RECORD.addressBytes, addressSize / 8);
     let registers = 0;

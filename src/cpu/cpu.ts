@@ -32,6 +32,7 @@ interface Exports extends CodeCacheExports, LinearMemoryExports {
   run(budget: number): number;
   run_step(at: number): number;
   ram_host(physical: bigint): number;
+  fetch_page(linear: bigint): number;
   flush_tlb(): void;
   flush_tlb_non_global(): void;
   flush_pcid(pcid: number): void;
@@ -168,7 +169,11 @@ export class Cpu implements CpuContext {
         registers: this.r,
         decoder,
         effects: engine.effects,
-        functions: instance.exports,
+        functions: { ...imports.host, ...instance.exports },
+        threshold: options.jit.threshold,
+        isSwitch: (slot) => engine.handlers.slots.isSwitch(slot),
+        fetchPage: this.#x.fetch_page,
+        cover: (codePage, bytes) => this.code.cover(codePage, bytes),
         slotOf: ({ row, variant }) => engine.handlers.slots.find(row, variant),
       });
       const jit = this.#jit;
@@ -545,8 +550,12 @@ export class Cpu implements CpuContext {
         this.#bytes.set(bytes, this.r.address("scratch0"));
         return undefined;
       },
-      hot: () => {
-        this.#jit?.hot(this.r.getBig("scratch0"));
+      hot: (jump) => {
+        this.#jit?.hot(jump! >>> 0, this.r.getBig("scratch0"));
+        return undefined;
+      },
+      left_often: (slot, bySwitch) => {
+        this.#jit?.leftOften(slot!, bySwitch !== 0, this.r.getBig("scratch0"));
         return undefined;
       },
       drop_regions: (page) => {

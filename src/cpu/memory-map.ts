@@ -8,6 +8,10 @@ import { STATE_SIZE } from "./state.ts";
 /** The vCPU's state. The first 4 KiB of memory stay empty, so that a zero pointer hits nothing. */
 export const STATE_BASE = 4 * KiB;
 
+/** Calls of compiled code that are still open, in a ring (jit/region-code.ts). */
+export const CALL_STACK = STATE_BASE + STATE_SIZE;
+export const CALL_STACK_SIZE = 1 * KiB;
+
 /**
  * Data TLB: direct-mapped on the page number, sets by privilege and address space (SDM vol. 3A, 4.10.2; runtime/translations.ts). An entry
  * is 32 bytes: read tag (i64), write tag (i64), addend (i32: host address = low half of the linear address + addend), flags (i32).
@@ -102,7 +106,10 @@ export const REGION_ENTRIES = ARENA_END;
 /** Bytes of the arena for a byte of entries. */
 const RECORD_BYTES_PER_ENTRY_BYTE = 16;
 
-export const RAM_BASE = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_BYTES_PER_ENTRY_BYTE;
+/** For each table slot, i32: how often its region may still be left until it is looked at again. */
+export const REGION_EXITS = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_BYTES_PER_ENTRY_BYTE;
+
+export const RAM_BASE = REGION_EXITS + 1 * MiB;
 
 /** Addresses of parts that lie one behind the other, by their sizes; `size` is where the last one ends. */
 function layOut<Names extends string>(base: number, sizes: Record<Names, number>): Record<Names | "size", number> {
@@ -116,6 +123,7 @@ function layOut<Names extends string>(base: number, sizes: Record<Names, number>
   return Object.fromEntries([...placed, ["size", at]]) as Record<Names | "size", number>;
 }
 
-if (STATE_BASE + STATE_SIZE > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
+if (CALL_STACK + CALL_STACK_SIZE > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE)
+  throw new Error("memory map overlaps");
 if (TLB_GROUPS_BASE + TLB_GROUPS * TLB_GROUP.size > ARENA_BASE) throw new Error("memory map overlaps");
 if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

@@ -27,7 +27,7 @@ import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
 import { FIELDS } from "../state.ts";
 import { Handler, type HandlerEnv } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
-import { conditionOf, hasFlagless, isBranch, pairsWith } from "./pairs.ts";
+import { conditionOf, hasFlagless, isBranch, isSwitch, pairsWith } from "./pairs.ts";
 
 /** Which table slot holds the handler of which variant. */
 export interface HandlerTable {
@@ -64,6 +64,7 @@ export class Slots {
   /** By slot: condition of a branch in 64-bit mode. */
   readonly #branches = new Map<number, ConditionCode>();
   readonly #pairs = new Map<number, number>();
+  readonly #switches = new Set<number>();
   readonly pairs: Pair[] = [];
   readonly #flagless = new Map<number, number>();
   readonly flagless: Variant[] = [];
@@ -71,7 +72,12 @@ export class Slots {
   add(v: Variant, slot: number): void {
     const row = (this.#rows[v.row.id] ??= new Map());
     row.set(key(v, v.row), slot);
+    if (isSwitch(v.row)) this.#switches.add(slot);
     if (isBranch(v.row) && v.mode64) this.#branches.set(slot, conditionOf(v.row));
+  }
+  /** Is the handler in this slot that of a jump to a computed address? */
+  isSwitch(slot: number): boolean {
+    return this.#switches.has(slot);
   }
   addPair(first: number, pair: Pair, slot: number): void {
     this.#pairs.set(first * 16 + conditionOf(pair.second.row), slot);

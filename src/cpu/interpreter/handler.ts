@@ -225,7 +225,7 @@ export class Handler extends InstructionWriter {
     this.f.store("i32.store", this.#record(), left, RECORD.heat);
     this.f.if(left.eqz(), () => {
       this.set("scratch0", target());
-      this.f.call(this.fn("hot"));
+      this.f.call(this.fn("hot"), this.#record());
     });
   }
 

@@ -247,6 +247,10 @@ export class MemoryOperand extends Base<InstructionWriter> {
   }
   override readVec(half: Half = 0): Vec {
     if (this.#halves) return this.#halves[half];
+    if (this.bits === 64 || this.bits === 32) {
+      const host = this.h.hostFor("slow_read", this.linear(), this.bits / 8);
+      return this.h.f.load(this.bits === 64 ? "v128.load64_zero" : "v128.load32_zero", host);
+    }
     this.#aligned();
     if (this.bits !== 256) return this.h.loadVec(this.linear());
     const host = this.h.hostFor("slow_read", this.linear(), 2 * UPPER_HALF);

@@ -6,6 +6,7 @@ import { Decoded, type DecodeMode, type Decoder, MAX_LENGTH } from "../../isa/de
 import type { Row } from "../../isa/row.ts";
 import { addressingOf, isJump } from "../code-cache.ts";
 import type { Variant } from "../instruction-writer.ts";
+import { isSwitch } from "../interpreter/pairs.ts";
 import type { FlagUse } from "./region-flags.ts";
 
 const PAGE = 4096;
@@ -49,6 +50,8 @@ export interface Blocks {
 
 export interface Limits {
   readonly instructions: number;
+  /** The same where there is a jump with many targets. */
+  readonly switched: number;
   readonly pages: number;
   readonly entries: number;
 }
@@ -60,8 +63,18 @@ export interface CodeView {
   readonly mode: DecodeMode;
   /** The code page `distance` pages from the root's, if code there has run. */
   page(distance: number): { codePage: number; host: number } | undefined;
+  /** Where the jump to a computed address at that offset has been seen to go. */
+  targets(codePage: number, offset: number): readonly number[];
+  /** Further places to begin at. */
+  readonly extras: readonly number[];
+  /** Given the positions of all instructions, which of them the region is to be entered at besides. */
+  adopt(positions: readonly number[]): readonly number[];
+  /** Brings a page of code into the code TLB, if it can. */
+  fetch(distance: number): void;
   /** Whether there is a decoded instruction at that offset. */
   decoded(codePage: number, offset: number): boolean;
+  /** The first bytes of a code page belong to an instruction from now on: whoever writes there invalidates it. */
+  cover(codePage: number, bytes: number): void;
   /** What compiling the instruction would do; undefined where it cannot be compiled. */
   probe(insn: Omit<Instruction, "flags" | "movesStack">): { flags: FlagUse; movesStack: boolean } | undefined;
 }
@@ -78,21 +91,41 @@ class Finder {
   readonly #pages = new Map<number, RegionPage | undefined>();
   #pageCount = 0;
   readonly #instructions = new Map<number, Instruction | undefined>();
+  /** Where blocks begin. */
+  readonly #leaders = new Set<number>();
+  /** Behind calls; what calls lead to; what jumps with many targets lead to. */
+  readonly #returns: number[] = [];
+  readonly #calls: number[] = [];
+  readonly #switched: number[] = [];
+  #limit: number;
   #count = 0;
 
   constructor(view: CodeView, limits: Limits) {
     this.#view = view;
     this.#limits = limits;
+    this.#limit = limits.instructions;
   }
 
   find(root: number): Blocks | undefined {
-    const leaders = new Set<number>([root]);
-    const returns: number[] = [];
-    // Breadth first, what is in the same function before what it calls.
-    const near: number[] = [root];
-    const far: number[] = [];
+    this.#trace([root, ...this.#view.extras]);
+    // Short functions that call no others come along with the calls.
+    for (const target of this.#calls) {
+      if (!this.#instructions.has(target) && this.#isShort(target)) this.#trace([target]);
+    }
+    if (!this.#instructions.get(root)) return undefined;
+    const inside: number[] = [];
+    for (const [pos, insn] of this.#instructions) if (insn) inside.push(pos);
+    this.#switched.push(...this.#view.extras, ...this.#view.adopt(inside));
+    for (const pos of this.#switched) this.#leaders.add(pos);
+    return this.#assemble(root);
+  }
+
+  /** Decodes all that direct jumps lead to. */
+  #trace(near: number[]): void {
+    const leaders = this.#leaders;
+    for (const pos of near) leaders.add(pos);
     for (;;) {
-      const start = near.shift() ?? far.shift();
+      const start = near.shift();
       if (start === undefined) break;
       let pos = start;
       for (;;) {
@@ -103,31 +136,62 @@ class Finder {
         }
         const insn = this.#decode(pos);
         if (!insn) break;
-        if (insn.target !== undefined) {
-          leaders.add(insn.target);
-          if (isCall(insn.row)) {
-            far.push(insn.target);
-          } else near.push(insn.target);
-        }
+        const { target, next } = insn;
         if (isCall(insn.row)) {
-          leaders.add(insn.next);
-          returns.push(insn.next);
-          near.push(insn.next);
+          if (target !== undefined) {
+            leaders.add(target);
+            this.#calls.push(target);
+          }
+          leaders.add(next);
+          this.#returns.push(next);
+          near.push(next);
+          break;
+        }
+        if (target !== undefined) {
+          leaders.add(target);
+          near.push(target);
+        } else if (isSwitch(insn.row)) {
+          const targets = this.#targets(pos);
+          if (targets.length > 1) this.#limit = this.#limits.switched;
+          for (const to of targets) {
+            leaders.add(to);
+            near.push(to);
+            this.#switched.push(to);
+          }
         }
         if (insn.row.attributes.has("end")) break;
-        if (isRepeated(insn)) {
-          leaders.add(insn.pos);
-          leaders.add(insn.next);
-        }
-        if (insn.target !== undefined) leaders.add(insn.next);
-        pos = insn.next;
+        if (isRepeated(insn)) leaders.add(pos);
+        if (target !== undefined || isRepeated(insn)) leaders.add(next);
+        pos = next;
       }
     }
-    if (!this.#instructions.get(root)) return undefined;
-    return this.#assemble(root, leaders, returns);
   }
 
-  #assemble(root: number, leaders: ReadonlySet<number>, returns: readonly number[]): Blocks {
+  #targets(pos: number): readonly number[] {
+    const distance = Math.floor(pos / PAGE);
+    const page = this.#page(distance)!;
+    return this.#view.targets(page.codePage, pos - distance * PAGE).filter((to) => Math.abs(to) < MAX_DISTANCE);
+  }
+
+  /** Whether the function at a position ends within a few instructions, on every way that has run, without calling another. */
+  #isShort(start: number): boolean {
+    const seen = new Set<number>();
+    const next = [start];
+    for (let pos = next.pop(); pos !== undefined; pos = next.pop()) {
+      if (seen.has(pos) || this.#instructions.get(pos)) continue;
+      if (seen.size >= SHORT) return false;
+      seen.add(pos);
+      const insn = this.#look(pos);
+      if (!insn) continue;
+      if (isCall(insn.row) || isSwitch(insn.row)) return false;
+      if (insn.target !== undefined) next.push(insn.target);
+      if (!insn.row.attributes.has("end")) next.push(insn.next);
+    }
+    return true;
+  }
+
+  #assemble(root: number): Blocks {
+    const leaders = this.#leaders;
     const numbers = new Map<number, number>();
     for (const pos of leaders) if (this.#instructions.get(pos)) numbers.set(pos, numbers.size);
     const blocks: Block[] = [];
@@ -158,11 +222,12 @@ class Finder {
       blocks.push({ pos, instructions, successors, falls });
     }
     const entries = [numbers.get(root)!];
-    for (const pos of returns) {
+    const enter = (pos: number) => {
       const number = numbers.get(pos);
-      if (number !== undefined && !entries.includes(number) && entries.length < this.#limits.entries)
-        entries.push(number);
-    }
+      if (number !== undefined && !entries.includes(number)) entries.push(number);
+    };
+    for (const pos of this.#returns) if (entries.length < this.#limits.entries) enter(pos);
+    for (const pos of this.#switched) enter(pos);
     const pages = [...this.#pages.values()].filter((p) => p !== undefined);
     return { blocks, pages, entries };
   }
@@ -181,17 +246,45 @@ class Finder {
     return page;
   }
 
+  /** An instruction across two pages: both are of the region then. */
+  #across(d: Decoded, page: RegionPage, offset: number, distance: number): boolean {
+    const { bytes, decoder, mode } = this.#view;
+    if (!this.#view.page(distance + 1)) this.#view.fetch(distance + 1);
+    const following = this.#page(distance + 1);
+    if (!following) return false;
+    const here = PAGE - offset;
+    const joined = new Uint8Array(2 * MAX_LENGTH);
+    joined.set(bytes.subarray(page.host + offset, page.host + PAGE));
+    joined.set(bytes.subarray(following.host, following.host + MAX_LENGTH), here);
+    if (decoder.decode(joined, 0, MAX_LENGTH, mode, d) !== "ok") return false;
+    this.#view.cover(following.codePage, d.length - here);
+    return true;
+  }
+
   #decode(pos: number): Instruction | undefined {
-    this.#instructions.set(pos, undefined);
-    if (this.#count >= this.#limits.instructions) return undefined;
+    if (this.#count >= this.#limit) {
+      this.#instructions.set(pos, undefined);
+      return undefined;
+    }
+    const insn = this.#look(pos);
+    this.#instructions.set(pos, insn);
+    if (insn) this.#count++;
+    return insn;
+  }
+
+  /** The instruction at a position, if it has run and can be compiled. */
+  #look(pos: number): Instruction | undefined {
     const distance = Math.floor(pos / PAGE);
     const offset = pos - distance * PAGE;
     const page = this.#page(distance);
     const { bytes, decoder, mode } = this.#view;
     if (!page || !this.#view.decoded(page.codePage, offset)) return undefined;
     const d = new Decoded();
-    if (decoder.decode(bytes, page.host + offset, Math.min(MAX_LENGTH, PAGE - offset), mode, d) !== "ok")
-      return undefined;
+    const here = Math.min(MAX_LENGTH, PAGE - offset);
+    const outcome = decoder.decode(bytes, page.host + offset, here, mode, d);
+    if (outcome === "truncated") {
+      if (!this.#across(d, page, offset, distance)) return undefined;
+    } else if (outcome !== "ok") return undefined;
     const mode64 = mode.codeBits === 64;
     const { row, size, addressSize, rep } = d;
     const relative = row.operands.some((o) => o.kind === "rel");
@@ -202,15 +295,15 @@ class Finder {
     const bare = { pos, next: pos + d.length, d, row, variant, target };
     const probed = this.#view.probe(bare);
     if (!probed) return undefined;
-    const insn: Instruction = { ...bare, ...probed };
-    this.#instructions.set(pos, insn);
-    this.#count++;
-    return insn;
+    return { ...bare, ...probed };
   }
 }
 
 /** Bytes from the root's page that a position may be away. */
 const MAX_DISTANCE = 0x4000_0000;
+
+/** The longest function that is compiled along with its callers, in instructions. */
+const SHORT = 40;
 
 const isCall = (row: Row): boolean => row.mnemonic === "CALL" && isJump(row);
 /** It goes round on itself. */

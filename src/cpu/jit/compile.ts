@@ -1,8 +1,9 @@
 /** One region: blocks in, a function out. */
 import type { FunctionBuilder, I32, Label, Lent } from "../../wasm/index.ts";
+import { isSwitch } from "../interpreter/pairs.ts";
 import type { Block, Blocks, Instruction } from "./blocks.ts";
 import { type Structure, structure } from "./graph.ts";
-import { MAX_ENTRIES, RegionCode, type RegionModule } from "./region-code.ts";
+import { MAX_ENTRIES, RegionCode, type RegionId, type RegionModule } from "./region-code.ts";
 import { FLAG_KIND, type FlagKind, type FlagUse, MIXED } from "./region-flags.ts";
 import { type Flow, NotCompiled, RegionWriter } from "./region-writer.ts";
 
@@ -16,7 +17,7 @@ export interface CompiledRegion {
 export function compileRegion(
   name: string,
   module: RegionModule,
-  slot: number,
+  id: RegionId,
   found: Blocks,
   in64: boolean,
 ): CompiledRegion | undefined {
@@ -24,7 +25,7 @@ export function compileRegion(
   const graph = { successors: blocks.map((b) => b.successors), entries: found.entries };
   const shape = structure(graph, MAX_ENTRIES);
   if (!shape) return undefined;
-  const region = new RegionCode(name, module, slot, found.pages, in64);
+  const region = new RegionCode(name, module, id, found.pages, in64);
   new Compiler(region, blocks, shape).write();
   return { f: region.f, entries: shape.entries.map((b) => blocks[b]!.pos) };
 }
@@ -35,7 +36,7 @@ export function probe(
   insn: Omit<Instruction, "flags" | "movesStack">,
   in64: boolean,
 ): { flags: FlagUse; movesStack: boolean } | undefined {
-  const region = new RegionCode("probe", module, 0, [], in64);
+  const region = new RegionCode("probe", module, { slot: 0, number: 0 }, [], in64);
   const full: Instruction = {
     ...insn,
     flags: { reads: false, kind: undefined, conditional: false },
@@ -141,12 +142,12 @@ class Compiler {
       const writer = new RegionWriter(region, insn, this.#flow(here, insn), insn.movesStack);
       const goesOn = writer.write();
       // What flags are still to be computed from stays until other flags take its place.
-      if (flags.holds) held.push(...lent);
-      else {
+      if (flags.free || (flags.holds && !flags.use.reads)) {
         f.giveBack(held);
-        f.giveBack(lent);
         held = [];
       }
+      if (flags.holds) held.push(...lent);
+      else f.giveBack(lent);
       if (goesOn && i === count - 1) {
         region.retire(count);
         this.#go(here.number, insn.next);
@@ -162,6 +163,7 @@ class Compiler {
       relative: (_, condition) => {
         region.retire(here.count);
         const target = insn.target!;
+        if (insn.row.mnemonic === "CALL") this.#noteCall(insn);
         if (!condition) {
           this.#go(here.number, target);
           return;
@@ -171,7 +173,8 @@ class Compiler {
       },
       indirect: (target) => {
         region.retire(here.count);
-        region.indirect(target);
+        if (insn.row.mnemonic === "RET") region.return(target);
+        else region.indirect(target, isSwitch(insn.row));
       },
       again: (condition) => {
         region.retire(here.count);
@@ -181,19 +184,26 @@ class Compiler {
     };
   }
 
+  /** A call to a function in this region, which will come back to it. */
+  #noteCall(insn: Instruction): void {
+    const back = this.#numbers.get(insn.next);
+    const entry = back === undefined ? -1 : this.#shape.entries.indexOf(back);
+    if (entry >= 0 && this.#numbers.has(insn.target!)) this.#region.noteCall(insn.next, entry);
+  }
+
   /** Goes from a block to a position. */
   #go(from: number, pos: number): void {
     const region = this.#region;
     const { f, flags } = region;
     const to = this.#numbers.get(pos);
     if (to === undefined || !this.#blocks[from]!.successors.includes(to)) {
-      region.exit(region.linear(pos));
+      region.exit(pos);
       return;
     }
     const kind = this.#shape.edge(from, to);
     if (kind === "back" || kind === "entry") {
       const stop = (region.budget.get() as I32).leS(region.env.get("attention"));
-      f.if(stop, () => region.exit(region.linear(pos)));
+      f.if(stop, () => region.exit(pos));
     }
     if (kind === "inline") {
       const saved = flags.save();

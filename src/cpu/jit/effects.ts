@@ -2,7 +2,7 @@
  * What a runtime function does to the part of the state that compiled code keeps in locals. It follows from the function itself:
  * its body is written once into nothing, and the fields it names are noted.
  */
-import { FunctionBuilder, typed } from "../../wasm/index.ts";
+import { FunctionBuilder, type Signature, typed } from "../../wasm/index.ts";
 import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
 import { IMPORTS } from "../runtime/imports.ts";
 import { FIELDS, GPR_NAMES } from "../state.ts";
@@ -31,7 +31,12 @@ export class RuntimeEffects {
     this.#functions = new Map(functions.map((f) => [f.name, f]));
   }
 
-  signature(name: string): RuntimeFunction {
+  /** Parameters and results of a runtime function or an import. */
+  signature(name: string): Signature {
+    return IMPORTS.find((row) => row.name === name) ?? this.#function(name);
+  }
+
+  #function(name: string): RuntimeFunction {
     const found = this.#functions.get(name);
     if (!found) throw new Error(`no runtime function ${name}`);
     return found;
@@ -42,7 +47,7 @@ export class RuntimeEffects {
     if (known) return known;
     // Recursion ends here; what the function does besides is added below.
     this.#known.set(name, NONE);
-    const wanted = this.signature(name);
+    const wanted = this.#function(name);
     const fields = new Set<string>();
     const written = new Set<string>();
     const called = new Set<string>();
@@ -62,8 +67,7 @@ export class RuntimeEffects {
       },
       fn: (other) => {
         called.add(other);
-        const imported = IMPORTS.find((row) => row.name === other);
-        const { params, results } = imported ?? this.signature(other);
+        const { params, results } = this.signature(other);
         return { name: other, index: 0, params, results };
       },
     };

@@ -7,7 +7,14 @@ import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/i
 import { CODE_KEYS } from "../code-cache.ts";
 import { HANDLER, MAX_PAGES } from "../interpreter/build.ts";
 import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
-import { ARENA_BASE, CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, RAM_BASE, REGION_ENTRIES } from "../memory-map.ts";
+import {
+  ARENA_BASE,
+  CODE_TLB_ENTRIES,
+  CODE_TLB_ENTRY_SIZE,
+  RAM_BASE,
+  REGION_ENTRIES,
+  REGION_EXITS,
+} from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import { type CodeView, findBlocks, type Instruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
@@ -22,17 +29,50 @@ const LONG_64 = 3;
 const LAST_SLOT = 0xffff;
 /** Regions kept at most; beyond that the oldest go. Bounds what V8 holds for a guest that keeps making new code. */
 const MAX_REGIONS = 6000;
+/** How often the time until a region is looked at again is doubled. */
+const MAX_PATIENCE = 12;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
 
-export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 24 };
+/** A jump with many targets tells one of them after this many. */
+export const SAMPLE_INTERVAL = 16;
+const MAX_TARGETS = 200;
+/** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
+const MAX_SITES = 4096;
+
+export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 64, switched: 2000 };
+
+/** A region that is written and not yet in place. */
+interface Made {
+  readonly slot: number;
+  readonly f: FunctionBuilder;
+  readonly place: Place;
+  readonly entries: readonly number[];
+  /** Their distances as offsets. */
+  readonly pages: readonly Place[];
+  readonly instructions: ReadonlySet<number>;
+  /** Regions that it takes the place of. */
+  readonly swallowed: ReadonlySet<Region>;
+}
 
 interface Region {
   readonly slot: number;
+  readonly place: Place;
+  /** Records of all its instructions. */
+  readonly instructions: ReadonlySet<number>;
+  /** How often it was looked at again for leaving often, without a change. */
+  patience: number;
   /** Records whose handler it is. */
   readonly records: readonly number[];
   readonly pages: readonly number[];
   alive: boolean;
+}
+
+/** What a place is known for besides its own code, from regions that began there. */
+interface Growth {
+  /** Targets of jumps with many of them. */
+  readonly targets: Set<bigint>;
+  left: number;
 }
 
 /** A place to compile: an instruction's offset in a code page, and where the page lies in linear memory. */
@@ -41,6 +81,7 @@ interface Place {
   readonly offset: number;
   readonly linear: bigint;
   readonly codeTlb: number;
+  readonly codeMap: number;
 }
 
 export interface JitPorts {
@@ -53,6 +94,11 @@ export interface JitPorts {
   readonly effects: RuntimeEffects;
   /** Runtime functions of the interpreter's instance, by name. */
   readonly functions: Readonly<Record<string, unknown>>;
+  readonly fetchPage: (linear: bigint) => number;
+  readonly threshold: number;
+  /** Whether the handler in a slot is that of a jump to a computed address. */
+  readonly isSwitch: (slot: number) => boolean;
+  readonly cover: (codePage: number, bytes: number) => void;
   readonly slotOf: (insn: Omit<Instruction, "flags" | "movesStack">) => number;
 }
 
@@ -72,7 +118,12 @@ export class Jit {
   readonly #byPage = new Map<number, Set<Region>>();
   /** Slots to be used again once generated code has returned. */
   readonly #retired: number[] = [];
+  /** Where jumps with many targets went, by their records. */
+  readonly #sites = new Map<number, { readonly targets: Set<bigint>; left: number }>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
+  /** By the record a region begins at. */
+  readonly #growth = new Map<number, Growth>();
+  #jitter = 1;
   compiled = 0;
   compiledBytes = 0;
   dropped = 0;
@@ -87,8 +138,9 @@ export class Jit {
     this.#nextSlot = ports.firstSlot;
   }
 
-  /** The code at a linear address is hot. Called from generated code: only notes it. */
-  hot(linear: bigint): void {
+  /** The jump of a record has been taken often, now to a linear address. Called from generated code: only notes it. */
+  hot(jump: number, linear: bigint): void {
+    if (this.#isSwitch(jump) && !this.#sample(jump, linear)) return;
     const codeTlb = this.#p.registers.get("codeTlb");
     const codePage = this.#pageAt(codeTlb, linear);
     if (codePage === 0) return;
@@ -97,7 +149,63 @@ export class Jit {
     if (record === 0 || this.#queued.has(record)) return;
     if (this.#view.getUint16(record + RECORD.handler, true) >= this.#p.firstSlot) return;
     this.#queued.add(record);
-    this.#queue.push({ codePage, offset, linear: linear & ~4095n, codeTlb });
+    this.#queue.push({ codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: this.#p.registers.get("codeMap") });
+  }
+
+  /**
+   * A region has been left often, by a jump with many targets to one of them, or for another reason. Called from generated code. After
+   * some of these it is made anew, with what has run meanwhile.
+   */
+  leftOften(slot: number, bySwitch: boolean, linear: bigint): void {
+    const region = this.#bySlot.get(slot);
+    if (!region?.alive) return;
+    const root = this.#recordAt(region.place);
+    let growth = this.#growth.get(root);
+    if (!growth) {
+      if (this.#growth.size >= MAX_SITES) this.#growth.clear();
+      growth = { targets: new Set(), left: 0 };
+      this.#growth.set(root, growth);
+    }
+    if (growth.left === 0) growth.left = this.#samples << region.patience;
+    if (bySwitch && growth.targets.size < MAX_TARGETS) growth.targets.add(linear);
+    growth.left--;
+    this.#countExits(slot);
+    if (growth.left > 0 || this.#queued.has(root)) return;
+    this.#queued.add(root);
+    this.#queue.push({ ...region.place, codeMap: this.#p.registers.get("codeMap") });
+  }
+
+  #countExits(slot: number): void {
+    // Not always the same number: a loop could bring the same target each time.
+    this.#jitter = (this.#jitter * 5 + 3) & 15;
+    this.#words[(REGION_EXITS >> 2) + slot] = SAMPLE_INTERVAL / 2 + this.#jitter;
+  }
+
+  get #samples(): number {
+    return Math.ceil(this.#p.threshold / SAMPLE_INTERVAL);
+  }
+
+  #recordAt({ codePage, offset }: { codePage: number; offset: number }): number {
+    return this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
+  }
+
+  /** A jump with many targets, as interpreters and switches have. */
+  #isSwitch(jump: number): boolean {
+    return this.#p.isSwitch(this.#view.getUint16(jump + RECORD.single, true));
+  }
+
+  /** Notes a target of such a jump, and asks for another one soon. True when it is time to compile it. */
+  #sample(jump: number, linear: bigint): boolean {
+    let site = this.#sites.get(jump);
+    if (!site) {
+      if (this.#sites.size >= MAX_SITES) this.#sites.clear();
+      site = { targets: new Set(), left: this.#samples };
+      this.#sites.set(jump, site);
+    }
+    if (site.targets.size < MAX_TARGETS) site.targets.add(linear);
+    this.#jitter = (this.#jitter * 5 + 3) & 15;
+    this.#view.setInt32(jump + RECORD.heat, SAMPLE_INTERVAL / 2 + this.#jitter, true);
+    return --site.left <= 0;
   }
 
   get pending(): boolean {
@@ -111,28 +219,49 @@ export class Jit {
     this.#retired.length = 0;
     const places = this.#queue.splice(0);
     this.#queued.clear();
+    const epoch = this.#p.registers.get("codeEpoch");
     const imports = new Map<string, Callable>();
     const module = this.#module(imports);
-    const made: { slot: number; f: FunctionBuilder; place: Place; entries: readonly number[]; pages: Place[] }[] = [];
+    const made: Made[] = [];
     for (const place of places) {
       const key = this.#words[(place.codePage + CODE_PAGE.mode) >> 2]!;
       if (key !== LONG_64 && key !== PROTECTED_32) continue;
       const in64 = key === LONG_64;
-      const view = this.#viewOf(place, key, module, in64);
+      // Another region of this batch has it already.
+      const root = this.#recordAt(place);
+      if (made.some((region) => region.instructions.has(root))) continue;
+      const old = this.#bySlot.get(this.#view.getUint16(root + RECORD.handler, true));
+      const swallowed = new Set<Region>();
+      const view = this.#viewOf(place, key, module, in64, swallowed);
       const found = findBlocks(view, place.offset, LIMITS);
       if (!found) continue;
+      const instructions = new Set<number>();
+      for (const block of found.blocks) {
+        for (const insn of block.instructions) instructions.add(view.record(insn.pos));
+      }
+      if (old?.place.codePage === place.codePage && old.place.offset === place.offset) {
+        // Nothing new has run: it is left often because that is how the program is.
+        if (instructions.size <= old.instructions.size && swallowed.size <= 1) {
+          if (old.patience < MAX_PATIENCE) old.patience++;
+          continue;
+        }
+      }
       const slot = this.#takeSlot();
       if (slot < 0) break;
       const name = `region ${(place.linear + BigInt(place.offset)).toString(16)}`;
-      const region = compileRegion(name, module, slot, found, in64);
+      const region = compileRegion(name, module, { slot, number: this.compiled + made.length }, found, in64);
       if (!region) {
         this.#free.push(slot);
         continue;
       }
       const pages = found.pages.map((page) => ({ ...place, codePage: page.codePage, offset: page.distance }));
-      made.push({ slot, f: region.f, place, entries: region.entries, pages });
+      made.push({ slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed });
     }
-    if (made.length === 0) return;
+    // Bringing in a page may have dropped all decoded code.
+    if (made.length === 0 || this.#p.registers.get("codeEpoch") !== epoch) {
+      for (const { slot } of made) this.#free.push(slot);
+      return;
+    }
     const bytes = this.#encode(imports, made);
     const functions = Object.fromEntries([...imports.keys()].map((name) => [name, this.#p.functions[name] as never]));
     new WebAssembly.Instance(new WebAssembly.Module(bytes), {
@@ -140,7 +269,7 @@ export class Jit {
       cpu: functions,
     });
     this.compiledBytes += bytes.length;
-    for (const { slot, entries, pages } of made) this.#install(slot, entries, pages);
+    for (const region of made) this.#install(region);
   }
 
   /** Code of a code page changed, or its translation: regions with a part of it are no more. */
@@ -162,6 +291,8 @@ export class Jit {
     this.#byPage.clear();
     this.#queue.length = 0;
     this.#queued.clear();
+    this.#sites.clear();
+    this.#growth.clear();
   }
 
   #drop(region: Region): void {
@@ -198,12 +329,13 @@ export class Jit {
     return slot;
   }
 
-  #install(slot: number, entries: readonly number[], pages: readonly Place[]): void {
+  #install({ slot, place, entries, pages, instructions, swallowed }: Made): void {
+    for (const region of swallowed) this.#drop(region);
     const records: number[] = [];
     entries.forEach((pos, number) => {
       const distance = Math.floor(pos / PAGE);
       const page = pages.find((p) => p.offset === distance)!;
-      const record = this.#words[(page.codePage + CODE_PAGE.map + (pos - distance * PAGE) * 4) >> 2]!;
+      const record = this.#recordAt({ codePage: page.codePage, offset: pos - distance * PAGE });
       // An entry beside the root leaves a region that begins there alone.
       const present = this.#view.getUint16(record + RECORD.handler, true);
       if (number > 0 && present >= this.#p.firstSlot) return;
@@ -212,7 +344,16 @@ export class Jit {
       this.#view.setUint16(record + RECORD.handler, slot, true);
       records.push(record);
     });
-    const region: Region = { slot, records, pages: pages.map((p) => p.codePage), alive: true };
+    const region: Region = {
+      slot,
+      place,
+      instructions,
+      patience: 0,
+      records,
+      pages: pages.map((p) => p.codePage),
+      alive: true,
+    };
+    this.#countExits(slot);
     this.#regions.add(region);
     this.#bySlot.set(slot, region);
     for (const page of region.pages) {
@@ -232,24 +373,67 @@ export class Jit {
     return this.#words[at + 2]!;
   }
 
-  #viewOf(place: Place, key: number, module: RegionModule, in64: boolean): CodeView {
+  #viewOf(
+    place: Place,
+    key: number,
+    module: RegionModule,
+    in64: boolean,
+    swallowed: Set<Region>,
+  ): CodeView & { record(pos: number): number } {
+    const { registers } = this.#p;
     const host = (codePage: number) => RAM_BASE + (this.#words[(codePage + CODE_PAGE.ramOffset) >> 2]! >>> 0);
+    const pages = new Map<number, { codePage: number; host: number } | undefined>();
+    const record = (pos: number) => {
+      const distance = Math.floor(pos / PAGE);
+      return this.#recordAt({ codePage: pages.get(distance)!.codePage, offset: pos - distance * PAGE });
+    };
+    const pageAt = (distance: number) => {
+      if (distance === 0) return { codePage: place.codePage, host: host(place.codePage) };
+      if (Math.abs(distance) > MAX_DISTANCE) return undefined;
+      const linear = BigInt.asUintN(in64 ? 64 : 32, place.linear + BigInt(distance * PAGE));
+      const codePage = this.#pageAt(place.codeTlb, linear);
+      if (codePage === 0 || this.#words[(codePage + CODE_PAGE.mode) >> 2] !== key) return undefined;
+      return { codePage, host: host(codePage) };
+    };
+    const growth = this.#growth.get(this.#recordAt(place));
     return {
+      record,
+      extras: growth ? [...growth.targets].map((linear) => Number(linear - place.linear)) : [],
+      adopt: (positions) => {
+        const records = new Set(positions.map(record));
+        const entries: number[] = [];
+        for (const pos of positions) {
+          const region = this.#bySlot.get(this.#view.getUint16(record(pos) + RECORD.handler, true));
+          if (!region) continue;
+          // A region that lies in this one as a whole goes, and is entered here.
+          if (!swallowed.has(region) && ![...region.instructions].every((one) => records.has(one))) continue;
+          swallowed.add(region);
+          entries.push(pos);
+        }
+        return entries;
+      },
       bytes: this.#bytes,
       decoder: this.#p.decoder,
       mode: CODE_KEYS[key]!,
       page: (distance) => {
-        if (distance === 0) return { codePage: place.codePage, host: host(place.codePage) };
-        if (Math.abs(distance) > MAX_DISTANCE) return undefined;
-        const linear = BigInt.asUintN(in64 ? 64 : 32, place.linear + BigInt(distance * PAGE));
-        const codePage = this.#pageAt(place.codeTlb, linear);
-        if (codePage === 0 || this.#words[(codePage + CODE_PAGE.mode) >> 2] !== key) return undefined;
-        return { codePage, host: host(codePage) };
+        if (!pages.get(distance)) pages.set(distance, pageAt(distance));
+        return pages.get(distance);
       },
       decoded: (codePage, offset) => {
         const record = this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
         return record !== 0;
       },
+      targets: (codePage, offset) => {
+        const record = this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
+        const targets = this.#sites.get(record)?.targets;
+        return targets ? [...targets].map((linear) => Number(linear - place.linear)) : [];
+      },
+      fetch: (distance) => {
+        if (registers.get("codeMap") !== place.codeMap) return;
+        this.#p.fetchPage(BigInt.asIntN(64, place.linear + BigInt(distance * PAGE)));
+        registers.set("faultVector", -1);
+      },
+      cover: (codePage, bytes) => this.#p.cover(codePage, bytes),
       probe: (insn) => {
         // The count of a shift decides whether flags are set.
         const counts = insn.row.operands.some((o) => o.kind === "imm" && o.width === 8 && !o.signed);

@@ -4,8 +4,9 @@
  *   loop dispatch            entry number → block
  *     block fault, leave     `info` says where and after how many instructions of the block
  *       block indirect       `target` is looked up; one of this region's entries goes round by `dispatch`
- *         block enter        `target` is outside
- *           blocks …
+ *         block return       `target` is probably where the last call came from
+ *           block enter      `target` is outside
+ *             blocks …
  *
  * General registers, XMM registers and flags live in locals. What the region uses is loaded at its start, what it changes is
  * stored on every way out.
@@ -24,7 +25,7 @@ import {
   type ValType,
 } from "../../wasm/index.ts";
 import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
-import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
+import { ARENA_BASE, CALL_STACK, CALL_STACK_SIZE, REGION_ENTRIES, REGION_EXITS, STATE_BASE } from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
@@ -36,8 +37,11 @@ import { FLAG_KIND, type FlagLocals, RegionFlags } from "./region-flags.ts";
 /** Bits of `info`: position (signed), instructions of the block that were done, access through SS. */
 const INFO = { position: 20, count: 10, stack: 1 << 30 } as const;
 /** Entry word of a record: entry number in the low bits, distance of its page plus a bias above. */
-export const ENTRY_WORD = { numberBits: 6, bias: 512 } as const;
+export const ENTRY_WORD = { numberBits: 8, bias: 128 } as const;
 export const MAX_ENTRIES = 1 << ENTRY_WORD.numberBits;
+
+/** An entry of the call stack: return address, i64; number of the region and of its entry, i32. */
+const CALL_SIZE = 16;
 
 const HANDLER_PARAMS = ["i32", "i32"] as const;
 
@@ -46,6 +50,12 @@ export interface RegionModule {
   fn(name: string): Callable;
   readonly handlerType: IndirectType;
   readonly effects: RuntimeEffects;
+}
+
+export interface RegionId {
+  readonly slot: number;
+  /** Different for every region that is made. */
+  readonly number: number;
 }
 
 export class RegionCode {
@@ -57,6 +67,8 @@ export class RegionCode {
   readonly in64: boolean;
   readonly #module: RegionModule;
   readonly #slot: number;
+  /** What tells it from all other regions, in 24 bits. */
+  readonly #number: number;
   readonly #pages: readonly RegionPage[];
   readonly #registers: (Local<"i64"> | undefined)[] = [];
   readonly #written: boolean[] = [];
@@ -67,28 +79,34 @@ export class RegionCode {
   readonly #base: Local<"i64">;
   readonly #target: Local<"i64">;
   readonly #info: Local<"i32">;
+  /** Address of the record's pointer of a static target; for one that is not, 1 where a jump with many targets led there. */
+  readonly #record: Local<"i32">;
   readonly entry: Local<"i32">;
+  readonly #callTop: Local<"i32">;
   /** Not 0 where a store of this instruction left something for the run loop; 0 at the start of every instruction. */
   readonly late: Local<"i32">;
-  #labels: { fault: Label; leave: Label; indirect: Label; enter: Label; dispatch: Label } | undefined;
+  #labels: { fault: Label; leave: Label; indirect: Label; return: Label; enter: Label; dispatch: Label } | undefined;
   #tlbUsed = false;
   /** Instructions of the present block that are done. */
   done = 0;
 
-  constructor(name: string, module: RegionModule, slot: number, pages: readonly RegionPage[], in64: boolean) {
+  constructor(name: string, module: RegionModule, id: RegionId, pages: readonly RegionPage[], in64: boolean) {
     const f = new FunctionBuilder(name, 0, { params: HANDLER_PARAMS, results: ["i32"] });
     this.f = f;
     this.#module = module;
     this.effects = module.effects;
-    this.#slot = slot;
+    this.#slot = id.slot;
+    this.#number = id.number & 0xff_ffff;
     this.#pages = pages;
     this.in64 = in64;
     this.tlb = f.local("i32");
     this.#base = f.local("i64");
     this.#target = f.local("i64");
     this.#info = f.local("i32");
+    this.#record = f.local("i32");
     this.entry = f.local("i32");
     this.late = f.local("i32");
+    this.#callTop = f.local("i32");
     this.#flagLocals = { a: f.local("i64"), b: f.local("i64"), c: f.local("i32"), kind: f.local("i32") };
     this.flags = new RegionFlags(f, this.#flagLocals);
     this.env = {
@@ -194,17 +212,37 @@ export class RegionCode {
     this.#note(insn, pos, this.done + more);
     this.f.br(this.#labels!.leave);
   }
-  /** To an address outside. The block's instructions have been taken from the budget. */
-  exit(target: I64): void {
+  /** To a position outside. The block's instructions have been taken from the budget. */
+  exit(pos: number): void {
     this.flags.leaveWith();
-    this.#target.set(target);
+    this.#target.set(this.linear(pos));
+    const distance = Math.floor(pos / 4096);
+    const page = this.#pages.find((p) => p.distance === distance);
+    // Where the record of the target is found, if it has one; address 0 holds none.
+    this.#record.set(i32(page ? page.codePage + CODE_PAGE.map + (pos - distance * 4096) * 4 : 0));
     this.f.br(this.#labels!.enter);
   }
   /** To an address that is not known. */
-  indirect(target: I64): void {
+  indirect(target: I64, isSwitch: boolean): void {
     this.flags.leaveWith();
     this.#target.set(target);
+    this.#record.set(i32(isSwitch ? 1 : 0));
     this.f.br(this.#labels!.indirect);
+  }
+  /** To an address that is not known, but probably is where the last call came from. */
+  return(target: I64): void {
+    this.flags.leaveWith();
+    this.#target.set(target);
+    this.#record.set(i32(0));
+    this.f.br(this.#labels!.return);
+  }
+  /** A call within the region, whose return leads to one of its entries. */
+  noteCall(next: number, entry: number): void {
+    const { f } = this;
+    const top = this.#callTop.get() as I32;
+    f.store("i64.store", top, this.linear(next), CALL_STACK);
+    f.store("i32.store", top, i32((this.#number << 8) | entry), CALL_STACK + 8);
+    this.#callTop.set(top.add(CALL_SIZE).and(CALL_STACK_SIZE - 1));
   }
   /** To an entry of this region, by its number. */
   dispatch(entry: number): void {
@@ -227,13 +265,15 @@ export class RegionCode {
       f.block((fault) => {
         f.block((leave) => {
           f.block((indirect) => {
-            f.block((enter) => {
-              this.#labels = { fault, leave, indirect, enter, dispatch };
-              body();
-              f.unreachable();
+            f.block((back) => {
+              f.block((enter) => {
+                this.#labels = { fault, leave, indirect, return: back, enter, dispatch };
+                body();
+                f.unreachable();
+              });
+              this.#writeExit();
             });
-            this.#spill();
-            f.returnCall(this.#module.fn("enter"), this.#target.get(), this.budget.get());
+            if (many) this.#writeReturn(needsTriple);
           });
           this.#writeIndirect(many, needsTriple);
         });
@@ -260,6 +300,21 @@ export class RegionCode {
     f.return(i32(code));
   }
 
+  #writeExit(): void {
+    const { f } = this;
+    const target = this.#target.get() as I64;
+    const budget = this.budget.get() as I32;
+    const record = f.load("i32.load", this.#record.get() as I32);
+    this.#spill();
+    this.#countExit(i32(0));
+    f.if(budget.gtS(this.#get("attention")).and(record.nez()), () => {
+      this.#set("ripPage", target.and(-4096));
+      const slot = f.loadExpr("i32.load16_u", record, RECORD.handler);
+      f.returnCallIndirect(this.#module.handlerType, slot, record, budget);
+    });
+    f.returnCall(this.#module.fn("enter"), target, budget);
+  }
+
   /** The frequent way of `enter`: the page is in the code TLB, the byte has a record, nothing waits. */
   #writeIndirect(many: boolean, needsTriple: boolean): void {
     const { f } = this;
@@ -278,25 +333,60 @@ export class RegionCode {
             const word = this.#entryWord(record);
             f.if(this.#baseOf(page, word).eq(this.#base.get() as I64), () => {
               this.entry.set(word.and(MAX_ENTRIES - 1));
-              if (needsTriple) {
-                f.if(this.#flagLocals.kind.get(), () => {
-                  this.#storeFlags();
-                  this.loadFlags();
-                  this.#flagLocals.kind.set(i32(FLAG_KIND.triple));
-                });
-              }
-              f.br(this.#labels!.dispatch);
+              this.#round(needsTriple);
             });
           });
         }
         this.#set("ripPage", page);
         this.#spill();
+        this.#countExit(this.#record.get() as I32);
         f.returnCallIndirect(this.#module.handlerType, slot, record, budget);
       });
     });
     this.#spill();
     f.returnCall(this.#module.fn("enter"), target, budget);
   }
+  /** Counts the ways out, so that a region that is left often can be made anew with more in it. */
+  #countExit(bySwitch: I32): void {
+    const { f } = this;
+    const at = REGION_EXITS + this.#slot * 4;
+    const left = f.let(f.loadExpr("i32.load", i32(0), at).sub(1));
+    f.store("i32.store", i32(0), left, at);
+    f.if(left.eqz(), () => {
+      this.#set("scratch0", this.#target.get());
+      f.call(this.#module.fn("left_often"), i32(this.#slot), bySwitch);
+    });
+  }
+
+  /** To the entry that `entry` names. */
+  #round(needsTriple: boolean): void {
+    const { f } = this;
+    if (needsTriple) {
+      f.if(this.#flagLocals.kind.get(), () => {
+        this.#storeFlags();
+        this.loadFlags();
+        this.#flagLocals.kind.set(i32(FLAG_KIND.triple));
+      });
+    }
+    f.br(this.#labels!.dispatch);
+  }
+
+  /** A return to the last call of this region that is still open needs no look at any table. */
+  #writeReturn(needsTriple: boolean): void {
+    const { f } = this;
+    const top = f.let((this.#callTop.get() as I32).sub(CALL_SIZE).and(CALL_STACK_SIZE - 1));
+    this.#callTop.set(top);
+    const word = f.load("i32.load", top, CALL_STACK + 8);
+    const expected = f
+      .loadExpr("i64.load", top, CALL_STACK)
+      .eq(this.#target.get() as I64)
+      .and(word.shrU(8).eq(this.#number));
+    f.if(expected.and((this.budget.get() as I32).gtS(this.#get("attention"))), () => {
+      this.entry.set(word.and(MAX_ENTRIES - 1));
+      this.#round(needsTriple);
+    });
+  }
+
   #entryWord(record: I32): I32 {
     return this.f.load("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES);
   }

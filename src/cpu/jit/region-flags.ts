@@ -84,6 +84,8 @@ export class RegionFlags implements Flags {
   #direct = false;
   use: FlagUse = { reads: false, kind: undefined, conditional: false };
   #depth = 0;
+  /** The present instruction set flags. */
+  #set = false;
 
   constructor(f: FunctionBuilder, locals: FlagLocals) {
     this.#f = f;
@@ -96,13 +98,18 @@ export class RegionFlags implements Flags {
   begin(conditional: boolean): void {
     this.use = { reads: false, kind: undefined, conditional: false };
     this.#depth = this.#f.depth;
+    this.#set = false;
     if (conditional) this.settle(FLAG_KIND.triple);
     this.#direct = conditional;
   }
 
-  /** Whether temporaries of the instructions so far are still needed. */
+  /** Whether the flags follow from temporaries of the instruction that began last. */
   get holds(): boolean {
-    return this.#deferred !== undefined || this.#result !== undefined;
+    return this.#set && (this.#deferred !== undefined || this.#result !== undefined);
+  }
+  /** Whether the instruction that began last, or one before, left nothing that flags still follow from. */
+  get free(): boolean {
+    return this.#deferred === undefined && this.#result === undefined;
   }
 
   /** A block begins whose predecessors left this form. */
@@ -471,6 +478,7 @@ export class RegionFlags implements Flags {
     if (this.use.kind === undefined && !this.use.conditional) this.use.reads = true;
   }
   #writes(kind: FlagKind): void {
+    this.#set = true;
     if (this.#f.depth > this.#depth) this.use.conditional = true;
     else this.use.kind = kind;
   }

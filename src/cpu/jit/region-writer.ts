@@ -72,11 +72,12 @@ export class RegionWriter extends InstructionWriter {
   }
 
   protected override checks(row: Instruction["row"]): void {
-    // What these depend on is looked at where the region is entered; nothing inside a region changes it.
     const { attributes } = row;
-    if (attributes.has("sse")) this.region.assume(row.vex ? "avxTrap" : "sseTrap");
+    if (attributes.size === 0) return;
+    // What these depend on is looked at where the region is entered; nothing inside a region changes it.
     if (attributes.has("fpu") || attributes.has("mmx")) this.region.assume("x87Trap");
-    super.checks({ ...row, attributes: new Set([...attributes].filter((a) => a !== "sse")) });
+    if (attributes.has("sse")) this.region.assume(row.vex ? "avxTrap" : "sseTrap");
+    if (!attributes.has("sse") || attributes.has("mmx")) super.checks(row);
   }
 
   #operands(): Operand[] {

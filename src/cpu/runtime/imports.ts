@@ -21,8 +21,10 @@ const rows = {
   read_tsc: "> f64",
   /** 64 random bits, to scratch0. */
   read_random: ">",
-  /** The code at the linear address in scratch0 is executed often. */
-  hot: ">",
+  /** (record of a jump): it was taken often, now to the linear address in scratch0. */
+  hot: "i32 >",
+  /** (table slot of a region, 1 where a jump with many targets left it): it was left often, now to the linear address in scratch0. */
+  left_often: "i32 i32 >",
   /** (code page): compiled code made of it is out of date. */
   drop_regions: "i32 >",
   /** One of the operations of cpu/system by number; 0: done, 1: an exception is pending. */
