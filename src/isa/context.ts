@@ -32,6 +32,7 @@ export interface Operand {
    * memory. Memory is checked as a whole at the first use. The lower half is written first, and the upper one right after it.
    * An XMM register that a VEX-encoded row writes has its bits 128-255 zeroed.
    * VSIB memory (gathers): what is read is the vector of indices.
+   * XMM register or memory of 32 or 64 bits: the lowest lane is the operand; above it is the rest of the register, or zero.
    */
   readVec(half?: Half): Vec;
   writeVec(value: Vec, half?: Half): void;

@@ -1,111 +1,49 @@
 /**
- * ADD, SUB, MUL, DIV, SQRT, MIN, MAX, ADDSUB, HADD and HSUB (SDM vol. 1, 5.5.1.2, 5.6.1.2, 5.7.3, 5.7.4). The guards are explained in
- * sse-guard.ts.
+ * ADD, SUB, MUL, DIV, SQRT, MIN, MAX, ADDSUB, HADD and HSUB (SDM vol. 1, 5.5.1.2, 5.6.1.2, 5.7.3, 5.7.4). The fast
+ * path is in sse-fast.ts.
  */
-import { type Expr, select, v128 } from "../../wasm/index.ts";
-import type { Context, I32, Meaning, Vec } from "../context.ts";
+import { type Expr, v128 } from "../../wasm/index.ts";
+import type { Context, Meaning, Vec } from "../context.ts";
 import { insn, type Row } from "../row.ts";
-import {
-  asBits,
-  asReal,
-  type Bits,
-  DOUBLE,
-  denormal,
-  guarded,
-  lane,
-  notAll,
-  outside,
-  outsideLanes,
-  type Precision,
-  plainLanes,
-  type Real,
-  real,
-  SINGLE,
-  slowVector,
-  smallOrNotFinite,
-  source,
-  unusual,
-  vector,
-} from "./sse-guard.ts";
+import { lowLanes, type Operation, packedResult, paired, scalarResult } from "./sse-fast.ts";
+import { DOUBLE, guarded, notAll, type Precision, plainLanes, SINGLE, slowVector } from "./sse-guard.ts";
 
-type Name = "add" | "sub" | "mul" | "div" | "sqrt" | "min" | "max";
+type Name = Operation | "min" | "max";
 
-/** What the fast path of a scalar must not be given, and what it computes. */
-function scalarPath(m: Context, p: Precision, name: Name, a: Bits, b: Bits): { unless: I32[]; result: Real } {
-  const [x, y] = [asReal(p, a), asReal(p, b)];
-  switch (name) {
-    case "add":
-    case "sub":
-      return { unless: [unusual(m), outside(p, a, b)], result: real(name, x, y) };
-    case "mul":
-    case "div": {
-      const result = m.f.let(real(name, x, y));
-      return { unless: [unusual(m), outside(p, a, b, asBits(result))], result };
-    }
-    case "sqrt":
-      // A negative operand gives a NaN, whose exponent is outside.
-      return { unless: [unusual(m), outside(p, b).or(b.ltS(0))], result: y.sqrt() };
-    default: {
-      // dst < src ? dst : src: both zero, the source.
-      const unordered = x.compare("ne", x as never).or(y.compare("ne", y as never));
-      const take = m.f.let(x.compare(name === "min" ? "lt" : "gt", y as never));
-      const chosen = select<Expr>(take, a, b) as Bits;
-      return { unless: [unordered, denormal(p, a).or(denormal(p, b))], result: asReal(p, chosen) };
-    }
-  }
+/** dst < src ? dst : src, or dst > src: both zero, the source. Neither NaNs nor denormals. */
+function extreme(m: Context, p: Precision, name: "min" | "max", scalar: boolean, a: Vec, b: Vec, slow: () => Vec): Vec {
+  const chosen = b.op(`${p.float}.p${name}`, a);
+  if (!scalar) return guarded(m, [notAll(p, plainLanes(p, a).and(plainLanes(p, b)))], () => chosen, slow);
+  const both = m.f.let(paired(p, a, b));
+  const unfit = lowLanes(p, plainLanes(p, both), 2).eqz();
+  const lanes = (v: Vec): Expr => (p === SINGLE ? v.lane("f32x4", 0) : v.lane("f64x2", 0));
+  return guarded(m, [unfit], () => a.withLane(p.float, 0, lanes(chosen)), slow);
 }
 
 const scalar =
   (p: Precision, name: Name): Meaning =>
   (m, dst, src) => {
-    const b = source(src!);
-    const before = dst!.readVec();
-    const a = m.f.let(lane(p, before));
-    const { unless, result } = scalarPath(m, p, name, a, b);
+    const b = src!.readVec();
+    const a = dst!.readVec();
+    const slow = () => slowVector(m, `sse.${name}s${p.letter}`, a, b);
     dst!.writeVec(
-      guarded(
-        m,
-        unless,
-        () => before.withLane(p.float, 0, result),
-        () => slowVector(m, `sse.${name}s${p.letter}`, before, vector(p, b)),
-      ),
+      name === "min" || name === "max" ? extreme(m, p, name, true, a, b, slow) : scalarResult(m, p, name, a, b, slow),
     );
   };
 
 /** a op b on all lanes. */
-function packedResult(m: Context, p: Precision, name: Name, a: Vec, b: Vec): Vec {
+function packedLanes(m: Context, p: Precision, name: Name, a: Vec, b: Vec): Vec {
   const slow = () => slowVector(m, `sse.${name}p${p.letter}`, a, b);
-  const { f } = m;
-  switch (name) {
-    case "add":
-    case "sub":
-    case "mul": {
-      const result = f.let(a.op(`${p.float}.${name}`, b));
-      return guarded(m, [unusual(m), smallOrNotFinite(p, a, b, result)], () => result, slow);
-    }
-    case "div": {
-      const result = f.let(a.op(`${p.float}.div`, b));
-      return guarded(m, [unusual(m), outsideLanes(p, a, b, result)], () => result, slow);
-    }
-    case "sqrt": {
-      const result = f.let(b.op(`${p.float}.sqrt`));
-      const negative = b.test(`${p.int}.bitmask`);
-      return guarded(m, [unusual(m), outsideLanes(p, b).or(negative)], () => result, slow);
-    }
-    default: {
-      const fit = plainLanes(p, a).and(plainLanes(p, b));
-      // pmin(b, a) is a < b ? a : b.
-      const fast = () => (name === "min" ? b.op(`${p.float}.pmin`, a) : b.op(`${p.float}.pmax`, a));
-      return guarded(m, [notAll(p, fit)], fast, slow);
-    }
-  }
+  return name === "min" || name === "max"
+    ? extreme(m, p, name, false, a, b, slow)
+    : packedResult(m, p, name, a, b, slow);
 }
 
 const packed =
   (p: Precision, name: Name): Meaning =>
   (m, dst, src) => {
     const b = src!.readVec();
-    dst!.writeVec(packedResult(m, p, name, name === "sqrt" ? b : dst!.readVec(), b));
+    dst!.writeVec(packedLanes(m, p, name, name === "sqrt" ? b : dst!.readVec(), b));
   };
 
 /** The sign bits of the even lanes. */
@@ -120,16 +58,8 @@ const addSub =
   (m, dst, src) => {
     const b = src!.readVec();
     const a = dst!.readVec();
-    const signs = evenSigns(p);
-    const result = m.f.let(a.op(`${p.float}.add`, b.xor(signs)));
-    dst!.writeVec(
-      guarded(
-        m,
-        [unusual(m), smallOrNotFinite(p, a, b, result)],
-        () => result,
-        () => slowVector(m, `sse.addsubp${p.letter}`, a, b),
-      ),
-    );
+    const addend = m.f.let(b.xor(evenSigns(p)));
+    dst!.writeVec(packedResult(m, p, "add", a, addend, () => slowVector(m, `sse.addsubp${p.letter}`, a, b)));
   };
 
 /** HADD and HSUB: pairs of neighbours, those of the destination first. */
@@ -143,7 +73,7 @@ const horizontal =
       const bytes = Array.from({ length: 16 }, (_, i) => 2 * size * Math.floor(i / size) + odd * size + (i % size));
       return m.f.let(a.shuffle(b, bytes));
     };
-    dst!.writeVec(packedResult(m, p, name, pick(0), pick(1)));
+    dst!.writeVec(packedLanes(m, p, name, pick(0), pick(1)));
   };
 
 const OPCODES: readonly (readonly [Name, string])[] = [

@@ -43,6 +43,12 @@ const PE = 0x20;
 const PM = 0x1000;
 const RC = 0x6000;
 
+/** 1 where MXCSR is as the fast path wants it: round to nearest, PE set and masked. */
+export const usual = (m: Context): I32 =>
+  m
+    .get("mxcsr")
+    .and(RC | PM | PE)
+    .eq(PM | PE);
 /** Not zero where MXCSR is other than the fast path wants. */
 export const unusual = (m: Context): I32 =>
   m

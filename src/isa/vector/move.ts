@@ -8,8 +8,10 @@ import { highOf, low32, low64, lowOf, pick, splat } from "./value.ts";
 const whole = (_: Context, dst: Operand, src: Operand) => dst.writeVec(src.readVec());
 
 // One lane: from memory the rest of the register becomes zero, from a register it stays.
-const load32 = (_: Context, dst: Operand, src: Operand) => dst.writeVec(low32(read32(src)));
-const load64 = (_: Context, dst: Operand, src: Operand) => dst.writeVec(low64(read64(src)));
+const load32 = (_: Context, dst: Operand, src: Operand) =>
+  dst.writeVec(src.isMemory ? src.readVec() : low32(read32(src)));
+const load64 = (_: Context, dst: Operand, src: Operand) =>
+  dst.writeVec(src.isMemory ? src.readVec() : low64(read64(src)));
 const store32 = (_: Context, dst: Operand, src: Operand) => dst.write(src.readVec().lane("i32x4", 0));
 const store64 = (_: Context, dst: Operand, src: Operand) => dst.write(lowOf(src.readVec()));
 const storeHigh = (_: Context, dst: Operand, src: Operand) => dst.write(highOf(src.readVec()));
@@ -17,8 +19,13 @@ const merge =
   (shape: "i32x4" | "i64x2"): Meaning =>
   (_, dst, src) => {
     const from = src!.readVec();
-    const value = shape === "i32x4" ? from.lane("i32x4", 0) : lowOf(from);
-    dst!.writeVec(dst!.readVec().withLane(shape, 0, value));
+    const before = dst!.readVec();
+    // Lanes as floats stay in vector registers.
+    dst!.writeVec(
+      shape === "i32x4"
+        ? before.withLane("f32x4", 0, from.lane("f32x4", 0))
+        : before.withLane("f64x2", 0, from.lane("f64x2", 0)),
+    );
   };
 
 // One half of the register.
