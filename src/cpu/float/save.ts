@@ -34,16 +34,14 @@ export const SAVE_FUNCTIONS: readonly RuntimeFunction[] = [
     for (let i = 0; i < 16; i++) any = any.or(f.load("v128.load", i32(0), env.address(`ymm${i}`) + HALF));
     f.return(any.test("v128.any_true"));
   }),
-  /** Zeroes the upper halves (upper: 1) or the lower ones of the first `count` registers. */
+  /** Zeroes the upper halves (upper: 1) or the lower ones of the first eight registers, or of all where `count` is more. */
   runtime("save.zeroVectors", "i32 i32", "", (f, env) => {
-    const number = f.variable(f.param(0, "i32").get());
-    f.while(
-      () => number.get(),
-      () => {
-        number.set(number.get().sub(1));
-        f.store("v128.store", vectorAddress(f, env, number.get(), f.param(1, "i32").get()), ZERO);
-      },
-    );
+    const half = f.let(f.param(1, "i32").get().mul(HALF));
+    const zero = (first: number) => {
+      for (let i = first; i < first + 8; i++) f.store("v128.store", half, ZERO, env.address(`ymm${i}`));
+    };
+    zero(0);
+    f.if(f.param(0, "i32").get().gtU(8), () => zero(8));
   }),
   /** The x87's initial configuration (SDM vol. 1, 13.6): as FNINIT leaves it, and the registers zero. */
   runtime("save.initX87", "", "", (f, env) => {
