@@ -173,7 +173,19 @@ const VSIB = /^m(32|64)\[([xy])mm\]$/;
 
 const IMPLIED = /^(st|[c-gs]s|(dst|src|table)[8v])$/;
 
-function operand(text: string): OperandSpec {
+/** Few notations serve all rows: each is read once. */
+function once<T>(read: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    const made = read(text);
+    known.set(text, made);
+    return made;
+  };
+}
+
+const operand = once((text: string): OperandSpec => {
   const marked = /^(r|w|rw):(.*)$/.exec(text);
   const access = (marked?.[1] ?? "r") as Access;
   const name = marked?.[2] ?? text;
@@ -198,7 +210,12 @@ function operand(text: string): OperandSpec {
     return made(kind, width);
   }
   throw new Error(`no operand kind ${text}`);
-}
+});
+
+const attributesOf = once((text: string): Pick<Row, "attributes" | "features"> => {
+  const words = text.split(/\s+/).filter(Boolean);
+  return { attributes: new Set(words.filter((w) => FLAGS.has(w))), features: words.filter((w) => !FLAGS.has(w)) };
+});
 
 function implied(text: string): OperandSpec | ImpliedOperand {
   return IMPLIED.test(text) ? { kind: "implied", text } : operand(text);
@@ -208,7 +225,6 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
   const [encoding = "", operands = "", attributes = ""] = line.split("|").map((part) => part.trim());
   const texts = operands ? operands.split(",").map((text) => text.trim()) : [];
   const syntax = texts.map((text) => (text.startsWith("[") ? implied(text.slice(1, -1)) : operand(text)));
-  const words = attributes.split(/\s+/).filter(Boolean);
   const row = {
     mnemonic,
     meaning,
@@ -226,8 +242,7 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
     plusI: false,
     operands: syntax.filter((_, i) => !texts[i]!.startsWith("[")) as OperandSpec[],
     syntax,
-    attributes: new Set(words.filter((w) => FLAGS.has(w))),
-    features: words.filter((w) => !FLAGS.has(w)),
+    ...attributesOf(attributes),
     id: -1,
   };
   for (const token of encoding.split(/\s+/)) {
