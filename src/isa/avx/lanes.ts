@@ -94,9 +94,16 @@ class Lane extends Same {
   #low(vector: Vec): AnyInt {
     return this.bits === 64 ? lowOf(vector) : vector.lane("i32x4", 0);
   }
-  /** What is not wider than a lane is for all of them: a count to shift by. */
+  /** What is as wide as a lane is for all of them, as a count to shift by; of what is twice as wide as it would be, the lane has a half. */
   override readVec(): Vec {
-    return this.whole.bits === 256 ? this.whole.readVec(this.#half) : this.whole.readVec();
+    const { whole, bits } = this;
+    if (whole.bits === 256) return whole.readVec(this.#half);
+    const all = whole.readVec();
+    if (bits === 128 || this.#half === 0) return all;
+    return all.shuffle(
+      all,
+      Array.from({ length: 16 }, (_, i) => (i + bits / 8) % 16),
+    );
   }
   override writeVec(value: Vec): void {
     this.#written.vector = this.#m.f.let(value);
