@@ -89,6 +89,7 @@ const AT = {
   pendingDebug: wordOf("pendingDebug"),
   pendingInterrupt: wordOf("pendingInterrupt"),
   shadow: wordOf("shadow"),
+  sseQuick: wordOf("sseQuick"),
 } as const;
 
 /** What `activity` says. */
@@ -258,6 +259,8 @@ export class Cpu implements CpuContext {
     let left = budget;
     while (left > 0) {
       words[this.#attention] = 0;
+      // MXCSR may have been changed from outside.
+      words[AT.sseQuick] = 0;
       if (this.#returns) break;
       if (this.#jit?.pending) this.#jit.compile();
       const activity = words[AT.activity]!;

@@ -60,6 +60,7 @@ export const SSE_FINISH = runtime("sse.finish", "", "i32", (f, env) => {
   const unmasked = mxcsr.shrU(CONTROL.maskShift).not();
   f.if(flags.get().and(unmasked).and(BEFORE), () => flags.set(flags.get().and(BEFORE)));
   env.set("mxcsr", mxcsr.or(flags.get()));
+  env.set("sseQuick", i32(0));
   f.if(flags.get().and(unmasked), () => {
     const handled = env.get("cr4", "i64").wrap().and(CR4_OSXMMEXCPT);
     env.set("faultVector", select(handled, i32(XM_VECTOR), i32(UD_VECTOR)));

@@ -8,6 +8,7 @@ import { type I32, type I64, i32, select } from "../../wasm/index.ts";
 import type { Context, Operand } from "../context.ts";
 import { insn } from "../row.ts";
 import { operation } from "../system/operation-names.ts";
+import { setMxcsr } from "./sse-guard.ts";
 import { statusWord } from "./x87-control.ts";
 
 /** State components (13.1) that XCR0 may enable. */
@@ -184,7 +185,7 @@ const fxrstor = (wide: boolean) => (m: Context, area: Operand) => {
   checkRead(m, area, 16, AREA.end);
   const mxcsr = checkedMxcsr(m, area, i32(1));
   restoreX87(m, area, wide);
-  m.set("mxcsr", mxcsr);
+  setMxcsr(m, mxcsr);
   restoreVectors(m, area, "xmm");
 };
 
@@ -242,7 +243,7 @@ const xrstor = (wide: boolean) => (m: Context, area: Operand) => {
   const withMxcsr = f.let(components.and(SSE | AVX).nez());
   const mxcsr = checkedMxcsr(m, area, withMxcsr);
   // MXCSR comes from the area even where its registers are set to their initial state.
-  m.set("mxcsr", select(withMxcsr, mxcsr, m.get("mxcsr")));
+  setMxcsr(m, select(withMxcsr, mxcsr, m.get("mxcsr")));
   f.if(components.and(X87), () =>
     f.if(
       inArea.and(X87),

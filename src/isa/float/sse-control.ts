@@ -1,6 +1,7 @@
 /** LDMXCSR and STMXCSR (SDM vol. 1, 10.2.3). The upper half of MXCSR is reserved: MXCSR_MASK is 0xFFFF. */
 import type { Context, I32, Operand } from "../context.ts";
 import { insn } from "../row.ts";
+import { setMxcsr } from "./sse-guard.ts";
 
 const GP_VECTOR = 13;
 const RESERVED = 0xffff_0000;
@@ -8,7 +9,7 @@ const RESERVED = 0xffff_0000;
 const load = (m: Context, src: Operand) => {
   const value = src.read() as I32;
   m.raiseIf(value.and(RESERVED), GP_VECTOR, 0);
-  m.set("mxcsr", value);
+  setMxcsr(m, value);
 };
 const store = (m: Context, dst: Operand) => dst.write(m.get("mxcsr"));
 

@@ -2,54 +2,60 @@
  * The fast path of SSE arithmetic. WebAssembly's own arithmetic rounds to nearest, knows no flags and promises nothing about NaNs; it is
  * exact to the bit and to the flag where this holds, in the order it is looked at:
  *
- * 1. Nothing but PE can come of the operands. First, by few instructions, whether all are in the middle of the range of exponents. Where
- *    one is not, whether it is zero or just large: sums and products of such numbers are zero or normal, if they are finite; a quotient
- *    has to be normal too.
+ * 1. Nothing but PE can come of the operands. First, by few instructions, whether the numbers are in the middle of the range of exponents.
+ *    Where one is not, whether it is zero or just large: sums and products of such numbers are zero or normal, if they are finite; a
+ *    quotient has to be normal too.
  * 2. MXCSR rounds to nearest, and PE is set and masked: then it need not be known whether the result is exact.
  * 3. Or PE is masked, not set yet, and the result is exact. The error of a sum is had by Knuth's TwoSum (Muller et al., Handbook of
  *    Floating-Point Arithmetic, 4.3). A product is exact where the significands of its factors have no more bits together than one has,
  *    a quotient or root where the way back is such a product. What is not found exact goes the slow way, which sets PE: programs with
  *    results that are not exact come to 2 soon, and others compute with small numbers.
  *
+ * The usual case, numbers in the middle and 2, is one branch: the state field `sseQuick` has all bits of a lane mask set after MXCSR was seen
+ * to be so, and is zero after each write of MXCSR.
+ *
  * The other flags and masks, DAZ and FTZ may have any value: what they are about does not happen. All else is done by a runtime function
  * (cpu/float/sse-*.ts).
  */
-import { f32, f64, type I32, type I64, type Vec, v128 } from "../../wasm/index.ts";
+import { f32, f64, type I32, type I64, i32, type Vec, v128 } from "../../wasm/index.ts";
 import type { Context } from "../context.ts";
-import { asBits, type Precision, type Real, real, SINGLE, splat, usual } from "./sse-guard.ts";
+import { asBits, type Precision, plainLanes, type Real, real, SINGLE, splat } from "./sse-guard.ts";
 
 export type Operation = "add" | "sub" | "mul" | "div" | "sqrt";
 
 const PM = 0x1000;
 const PE = 0x20;
 const RC = 0x6000;
-/** What decides whether an inexact result changes something, with nothing but PM set: it sets PE. */
-const setsPrecision = (m: Context): I32 =>
-  m
-    .get("mxcsr")
-    .and(RC | PM | PE)
-    .eq(PM);
+/** Lane masks that `sseQuick` lets through: four lanes at most. */
+const ALL = 15;
 
 /** A result, and what has to be known of it. */
 interface Attempt {
   readonly result: Vec;
-  /** Not zero where an operand is outside the middle of the range. */
-  readonly outside: I32;
-  /** Then: not zero where nevertheless nothing comes of it but PE. */
+  /** A mask of lanes that has all `wanted` bits where the numbers are in the middle of the range. */
+  readonly inMiddle: I32;
+  readonly wanted: number;
+  /** Where they are not: not zero where nevertheless nothing comes of them but PE. */
   readonly harmless: () => I32;
   /** Not zero where the result is surely exact. */
   readonly exact: () => I32;
   readonly slow: () => Vec;
 }
 
-function attempt(m: Context, { result, outside, harmless, exact, slow }: Attempt): Vec {
+function attempt(m: Context, { result, inMiddle, wanted, harmless, exact, slow }: Attempt): Vec {
   const { f } = m;
   const out = f.variable(result);
+  const lanes = f.let(inMiddle);
   f.block((done) => {
     f.block((unfit) => {
-      f.if(outside, () => f.brIf(unfit, harmless().eqz()));
-      f.brIf(done, usual(m));
-      f.brIf(unfit, setsPrecision(m).eqz());
+      f.brIf(done, lanes.and(m.get("sseQuick")).eq(wanted));
+      f.if(lanes.ne(wanted), () => f.brIf(unfit, harmless().eqz()));
+      const mode = f.let(m.get("mxcsr").and(RC | PM | PE));
+      f.if(mode.eq(PM | PE), () => {
+        m.set("sseQuick", i32(ALL));
+        f.br(done);
+      });
+      f.brIf(unfit, mode.ne(PM));
       f.brIf(done, exact());
     });
     out.set(slow());
@@ -58,25 +64,30 @@ function attempt(m: Context, { result, outside, harmless, exact, slow }: Attempt
 }
 
 const doubled = (p: Precision, x: Vec): Vec => x.op(`${p.int}.add`, x);
-/** Bits of the exponent's middle: its two upper bits differ, 2^-63 to 2^65 for binary32, 2^-511 to 2^513 for binary64. */
-const middle = (p: Precision, vectors: readonly Vec[]): Vec =>
-  doubled(
-    p,
-    vectors.map((x) => doubled(p, x).xor(x)).reduce((a, b) => a.and(b)),
-  );
+
+/** Exponent fields from which on numbers are taken to be in the middle of the range: half of all, up to 2^65 or 2^513 and more. */
+interface Middle {
+  readonly first: number;
+  /** Of the second number, where both are in one vector. */
+  readonly second: number;
+}
+const halfBias = (p: Precision): number => (p === SINGLE ? 64 : 512);
+/** Sums of two numbers from 2^-63 (2^-511) on are zero or normal. */
+const ofSum = (p: Precision): Middle => ({ first: halfBias(p), second: halfBias(p) });
+/** Product and one factor, in an order that makes the other factor normal: it is the quotient of these, 2^-126 (2^-1022) at least. */
+const ofProduct = (p: Precision): Middle => ({ first: halfBias(p) + 2, second: halfBias(p) });
+/** Quotient and divisor: the dividend is their product. */
+const ofQuotient = (p: Precision): Middle => ({ first: halfBias(p) + 1, second: halfBias(p) + 1 });
+
+/** What moves twice a number, as an integer, so that its top bit is set in the middle of the range, half of all there are. */
+const distance = (p: Precision, field: number): bigint =>
+  BigInt.asUintN(p.bits, (1n << BigInt(p.bits - 1)) - (BigInt(field) << BigInt(p.fractionBits + 1)));
+/** The sign bits of the result say which lanes are in the middle. */
+const middle = (p: Precision, x: Vec, even: number, odd = even): Vec =>
+  doubled(p, x).op(`${p.int}.add`, splat(p, distance(p, even), distance(p, odd)));
 
 /** 2^-63 (2^-511), without the sign and in the place of 2x. */
 const smallest = (p: Precision): bigint => 1n << BigInt(p.bits - 2);
-/**
- * All ones in lanes whose magnitude is from 2^-63 to 2^63 (2^-511 to 2^511): products and quotients of two are normal.
- * It is one comparison of integers, moved to where the range begins with the smallest of all.
- */
-function modest(p: Precision, x: Vec): Vec {
-  const top = 1n << BigInt(p.bits - 1);
-  const range = BigInt(2 ** (p === SINGLE ? 7 : 10) - 2) << BigInt(p.fractionBits + 1);
-  const moved = doubled(p, x).op(`${p.int}.add`, splat(p, top - smallest(p)));
-  return splat(p, range + top).op(`${p.int}.gt_s`, moved);
-}
 /** All ones in lanes that are zero, or not smaller than 2^-63 (2^-511). */
 function notSmall(p: Precision, x: Vec): Vec {
   const top = 1n << BigInt(p.bits - 1);
@@ -95,7 +106,7 @@ const smallestNormal = (p: Precision): number => (p === SINGLE ? 2 ** -126 : 2 *
 
 // ---- one lane
 
-const compare = (a: Real, name: "eq" | "lt" | "ge", b: Real): I32 => a.compare(name, b as never);
+const compare = (a: Real, name: "eq" | "lt" | "gt", b: Real): I32 => a.compare(name, b as never);
 
 /** Both numbers in the low lanes of one vector, so that one test does for them. */
 export function paired(p: Precision, a: Vec, b: Vec): Vec {
@@ -109,11 +120,15 @@ export function paired(p: Precision, a: Vec, b: Vec): Vec {
     }),
   );
 }
-export const lowLanes = (p: Precision, mask: Vec, count: 1 | 2): I32 => {
+/** The sign bits of the two lowest lanes. */
+function twoLanes(p: Precision, mask: Vec): I32 {
   const bits = mask.test(`${p.int}.bitmask`);
-  const all = (1 << count) - 1;
-  return (p.lanes === count ? bits : bits.and(all)).eq(all);
-};
+  return p.lanes === 2 ? bits : bits.and(3);
+}
+/** Not zero where both numbers of a pair are in the middle of the range: neither NaNs nor denormals. */
+export const pairInMiddle = (p: Precision, both: Vec): I32 => twoLanes(p, middle(p, both, halfBias(p))).eq(3);
+/** Not zero where both are neither NaNs nor denormals. */
+export const pairPlain = (p: Precision, both: Vec): I32 => twoLanes(p, plainLanes(p, both)).eq(3);
 
 /** The bits of significands below the last one that is set, of both together: none but zeros in the lower half of the product. */
 function exactProduct(p: Precision, x: Real, y: Real): I32 {
@@ -149,43 +164,42 @@ export function scalarResult(m: Context, p: Precision, name: Operation, a: Vec, 
   const shape = p.float;
   const lane = (v: Vec): Real => (shape === "f32x4" ? v.lane("f32x4", 0) : v.lane("f64x2", 0));
   const [x, y] = [f.let(lane(a)), f.let(lane(b))];
-  const result = f.let(name === "sqrt" ? y.sqrt() : real(name, x, y));
-  const finite = () => compare(real("abs", result), "lt", constant(p, INFINITE));
+  const number = f.let(name === "sqrt" ? y.sqrt() : real(name, x, y));
+  const result = f.let(a.withLane(shape, 0, number));
+  const within = (one: Vec, { first, second }: Middle) => twoLanes(p, middle(p, paired(p, one, b), first, second));
+  const magnitude = () => real("abs", number);
+  const harmless = () =>
+    twoLanes(p, notSmall(p, paired(p, a, b)))
+      .eq(3)
+      .and(compare(magnitude(), "lt", constant(p, INFINITE)));
   const zero = constant(p, 0);
-  const both = f.let(name === "sqrt" ? b : paired(p, a, b));
-  const exact = () => exactScalar(m, p, name, x, y, result);
-  const whole = { result: a.withLane(shape, 0, result), exact, slow };
+  const whole = { result, wanted: 3, harmless, exact: () => exactScalar(m, p, name, x, y, number), slow };
   switch (name) {
     case "add":
     case "sub":
-      return attempt(m, {
-        ...whole,
-        outside: lowLanes(p, middle(p, [both]), 2).eqz(),
-        harmless: () => lowLanes(p, notSmall(p, both), 2).and(finite()),
-      });
+      return attempt(m, { ...whole, inMiddle: within(a, ofSum(p)) });
     case "mul":
-      return attempt(m, {
-        ...whole,
-        outside: lowLanes(p, modest(p, both), 2).eqz(),
-        harmless: () => lowLanes(p, notSmall(p, both), 2).and(finite()),
-      });
+      return attempt(m, { ...whole, inMiddle: within(result, ofProduct(p)) });
     case "div": {
-      const normal = () =>
-        compare(real("abs", result), "ge", constant(p, smallestNormal(p))).or(compare(x, "eq", zero));
+      const normal = () => compare(magnitude(), "gt", constant(p, smallestNormal(p))).or(compare(x, "eq", zero));
       return attempt(m, {
         ...whole,
-        outside: lowLanes(p, modest(p, both), 2).eqz(),
-        harmless: () => lowLanes(p, notSmall(p, both), 2).and(finite()).and(normal()),
+        inMiddle: within(result, ofQuotient(p)),
+        harmless: () => harmless().and(normal()),
       });
     }
     default:
       return attempt(m, {
         ...whole,
-        outside: lowLanes(p, middle(p, [both]).op("v128.andnot", both), 1).eqz(),
+        inMiddle: positive(p, b).test(`${p.int}.bitmask`).and(1),
+        wanted: 1,
         harmless: () => compare(y, "eq", zero),
       });
   }
 }
+
+/** The sign bits say which lanes are in the middle of the range, and positive. */
+const positive = (p: Precision, x: Vec): Vec => middle(p, x, halfBias(p)).op("v128.andnot", x);
 
 // ---- all lanes
 
@@ -226,47 +240,46 @@ function exactPacked(m: Context, p: Precision, name: Operation, a: Vec, b: Vec, 
 export function packedResult(m: Context, p: Precision, name: Operation, a: Vec, b: Vec, slow: () => Vec): Vec {
   const { f } = m;
   const result = f.let(name === "sqrt" ? b.op(`${p.float}.sqrt`) : a.op(`${p.float}.${name}`, b));
+  const wanted = (1 << p.lanes) - 1;
+  const within = (one: Vec, { first, second }: Middle) =>
+    middle(p, one, first)
+      .and(middle(p, b, second))
+      .test(`${p.int}.bitmask`);
   const magnitude = () => result.op(`${p.float}.abs`);
-  const finite = () => magnitude().op(`${p.float}.lt`, splatReal(p, INFINITE));
-  const zero = v128(new Uint8Array(16));
-  const whole = { result, exact: () => exactPacked(m, p, name, a, b, result), slow };
-  const harmless = () => notSmall(p, a).and(notSmall(p, b)).and(finite());
+  const harmless = () =>
+    notSmall(p, a)
+      .and(notSmall(p, b))
+      .and(magnitude().op(`${p.float}.lt`, splatReal(p, INFINITE)));
+  const zeros = (x: Vec) => x.op(`${p.float}.eq`, v128(new Uint8Array(16)));
+  const whole = {
+    result,
+    wanted,
+    harmless: () => allLanes(p, harmless()),
+    exact: () => exactPacked(m, p, name, a, b, result),
+    slow,
+  };
   switch (name) {
     case "add":
     case "sub":
-      return attempt(m, {
-        ...whole,
-        outside: allLanes(p, middle(p, [a, b])).eqz(),
-        harmless: () => allLanes(p, harmless()),
-      });
+      return attempt(m, { ...whole, inMiddle: within(a, ofSum(p)) });
     case "mul":
-      return attempt(m, {
-        ...whole,
-        outside: allLanes(p, modest(p, a).and(modest(p, b))).eqz(),
-        harmless: () => allLanes(p, harmless()),
-      });
+      return attempt(m, { ...whole, inMiddle: within(result, ofProduct(p)) });
     case "div": {
       const normal = () =>
         magnitude()
-          .op(`${p.float}.ge`, splatReal(p, smallestNormal(p)))
-          .or(a.op(`${p.float}.eq`, zero));
+          .op(`${p.float}.gt`, splatReal(p, smallestNormal(p)))
+          .or(zeros(a));
       return attempt(m, {
         ...whole,
-        outside: allLanes(p, modest(p, a).and(modest(p, b))).eqz(),
+        inMiddle: within(result, ofQuotient(p)),
         harmless: () => allLanes(p, harmless().and(normal())),
       });
     }
-    default: {
-      const positive = () => middle(p, [b]).op("v128.andnot", b);
+    default:
       return attempt(m, {
         ...whole,
-        outside: allLanes(p, positive()).eqz(),
-        // Lanes of any kind together: zeros beside those in the middle.
-        harmless: () => lanesFit(p, positive(), b.op(`${p.float}.eq`, zero)),
+        inMiddle: positive(p, b).test(`${p.int}.bitmask`),
+        harmless: () => allLanes(p, positive(p, b).or(zeros(b))),
       });
-    }
   }
 }
-
-/** Every lane has the sign bit set in the one mask or the other. */
-const lanesFit = (p: Precision, one: Vec, other: Vec): I32 => allLanes(p, one.or(other));

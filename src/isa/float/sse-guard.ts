@@ -1,25 +1,10 @@
 /**
- * Fast and slow path of SSE floating point. The fast path is WebAssembly's own arithmetic, which rounds to nearest,
- * knows no flags and promises nothing about NaNs. It is exact to the bit and to the flag under two guards; whatever
- * fails one goes to a runtime function (cpu/float/sse-*.ts), where zeros and programs without PE still have a quick way.
- *
- * 1. MXCSR: round to nearest, and PE set already and masked. PE is sticky, and nearly every operation is inexact, so that it is
- *    set for the life of a program soon after its start: then it need not be known whether a result is exact. One
- *    load, one AND, one compare. The other flags and masks, DAZ and FTZ may have any value: what they are about does
- *    not happen under the second guard.
- *
- * 2. Operands are in the middle of the range of exponents: the top two bits of the exponent field differ, 2^-63 to
- *    2^65 for binary32 and 2^-511 to 2^513 for binary64. x ^ (x << 1) has that at the bit under the sign, so one
- *    AND of these and one test of a bit serve two operands. It leaves out zeros, denormals, infinities and NaNs. A sum
- *    of two such numbers cannot overflow and is zero or normal (an exact zero is +0, as x86 has it when it rounds to
- *    nearest); a product or quotient needs the same test of the result, which also leaves out tiny ones.
- *    Packed addition and multiplication let zeros through, since unused lanes often are: one signed compare
- *    of 2x - 1 with the sign bit flipped has zeros above and small numbers below the limit 2^-63 (2^-511); products of
- *    such are normal or zero, and a compare of the result with infinity leaves out the rest.
+ * What the fast and slow paths of SSE floating point are made of. A fast path is WebAssembly's own arithmetic behind guards that make it
+ * exact to the bit and to the flag; whatever fails one goes to a runtime function (cpu/float/sse-*.ts). The guards of arithmetic are in
+ * sse-fast.ts.
  *
  * Minimum, maximum and comparison raise nothing but IE and DE, and conversions to integers IE and PE: their guards are
- * about the operands, and MXCSR is looked at only as far as it matters. Each guard is a conditional branch of its own,
- * so that an engine that knows MXCSR while it compiles can drop that one.
+ * about the operands, and MXCSR is looked at only as far as it matters.
  */
 import { type Expr, type F32, type F64, i32, i64, type Local, op, v128 } from "../../wasm/index.ts";
 import type { Context, I32, I64, Operand, Vec } from "../context.ts";
@@ -43,12 +28,6 @@ const PE = 0x20;
 const PM = 0x1000;
 const RC = 0x6000;
 
-/** 1 where MXCSR is as the fast path wants it: round to nearest, PE set and masked. */
-export const usual = (m: Context): I32 =>
-  m
-    .get("mxcsr")
-    .and(RC | PM | PE)
-    .eq(PM | PE);
 /** Not zero where MXCSR is other than the fast path wants. */
 export const unusual = (m: Context): I32 =>
   m
@@ -122,11 +101,17 @@ export const asBits = (real: Real): Bits =>
 export const vector = (p: Precision, bits: Bits): Vec => op(`${p.int}.splat`, bits) as Vec;
 export const wide = (bits: Bits): I64 => (bits.type === "i32" ? bits.extendU() : (bits as I64));
 export const constant = (p: Precision, value: bigint): Bits => (p === SINGLE ? i32(value) : i64(value));
-export const splat = (p: Precision, value: bigint): Vec => {
-  const bytes = new Uint8Array(16);
-  for (let i = 0; i < 16; i++) bytes[i] = Number((value >> BigInt((i % (p.bits / 8)) * 8)) & 0xffn);
-  return v128(bytes);
+/** The same value in every lane, or another one in the odd lanes. */
+export const splat = (p: Precision, value: bigint, odd = value): Vec => {
+  const size = p.bits / 8;
+  const byte = (i: number) => ((i / size) & 1 ? odd : value) >> BigInt((i % size) * 8);
+  return v128(Array.from({ length: 16 }, (_, i) => Number(byte(i) & 0xffn)));
 };
+/** Writes MXCSR, whose modes are to be looked at anew then (sse-fast.ts). */
+export function setMxcsr(m: Context, value: I32): void {
+  m.set("mxcsr", value);
+  m.set("sseQuick", i32(0));
+}
 /** A scalar operation named without its type. */
 export const real = (name: string, a: Real, ...rest: Real[]): Real => op(`${a.type}.${name}`, a, ...rest) as Real;
 
