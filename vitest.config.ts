@@ -5,12 +5,23 @@ const limits = { testTimeout: 60_000, hookTimeout: 120_000 };
 /** Guests that run on every engine. */
 const GUESTS = ["tests/system/**/*.test.ts", "tests/lockstep/guests/**/*.test.ts"];
 
+/** What a processor did, and compiled code has to do. */
+const INSTRUCTIONS = ["tests/silicon/silicon.test.ts"];
+
 export default defineConfig({
   test: {
     projects: [
       { test: { ...limits, name: "all", include: ["src/**/*.test.ts", "tests/**/*.test.ts"] } },
+      {
+        test: {
+          ...limits,
+          name: "forced",
+          include: INSTRUCTIONS,
+          env: { [ENGINE_VARIABLE]: "forced", SILICON_EVERY: "12" },
+        },
+      },
       ...Object.keys(ENGINES)
-        .filter((name) => name !== "interpreter")
+        .filter((name) => ENGINES[name]!.slice !== undefined)
         .map((name) => ({
           test: { ...limits, name, include: GUESTS, isolate: false, env: { [ENGINE_VARIABLE]: name } },
         })),

@@ -8,10 +8,13 @@ export interface Engine {
 
 export const ENGINE_VARIABLE = "VIVARIUM_ENGINE";
 
-/** "steps": the interpreter beside itself at single steps. "compiled": all is, and looked at after each
- *  block. "warm": what runs often is compiled, and looked at now and then. */
+/**
+ * "forced": all is compiled, nothing compared. "steps": the interpreter beside itself at single steps. "compiled": all is, and compared
+ * after each block. "warm": what runs often is compiled, and compared now and then.
+ */
 export const ENGINES: Readonly<Record<string, Engine>> = {
   interpreter: { jit: false },
+  forced: { jit: { threshold: 0 } },
   steps: { jit: false, slice: 1 },
   compiled: { jit: { threshold: 0 }, slice: 1 },
   warm: { jit: { threshold: 2 }, slice: 300 },

@@ -1,7 +1,8 @@
 /** Runs records (layout.ts) on the software CPU as the recorder runs them on the host's: in user mode, under an operating system's tables. */
-import { Cpu, memoryPages } from "../../src/cpu/index.ts";
+import { type Cpu, memoryPages } from "../../src/cpu/index.ts";
 import { STATE_BASE } from "../../src/cpu/memory-map.ts";
 import { GPR_NAMES, offsetOf } from "../../src/cpu/state.ts";
+import { createCpu, ENGINE } from "../lockstep/engines.ts";
 import { noDevices } from "../no-devices.ts";
 import {
   CODE_16,
@@ -21,7 +22,7 @@ import {
   WINDOW_BYTES,
 } from "./layout.ts";
 
-const RAM = 2 << 20;
+const RAM = 0x12_0000;
 /** Supervisor pages, physical; they are mapped in the upper half, so that user mode finds nothing where the host has nothing. */
 const GDT = 0x1000;
 const IDT = 0x2000;
@@ -67,6 +68,17 @@ const SEGMENTS: Readonly<Record<number, { readonly attributes: number; readonly 
 const YMM_STRIDE = 32;
 const FPR_STRIDE = 16;
 
+/** Where a compiling engine begins: a jump to the instruction. No instruction's target lies there. */
+const JUMP = PLACES.CODE + 0x100;
+const TF = 0x100;
+const littleEndian = (value: number) => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);
+/** 16-bit code is not compiled, and a single step would stop at the jump. */
+function mayJump(record: Uint8Array): boolean {
+  const view = new DataView(record.buffer, record.byteOffset);
+  const cs = view.getUint16(RECORD.SELECTORS + 2 * SELECTOR_NAMES.indexOf("cs"), true);
+  return cs !== CODE_16 && (view.getUint32(RECORD.RFLAGS, true) & TF) === 0;
+}
+
 export class Processor {
   readonly #cpu: Cpu;
   readonly #bytes: Uint8Array;
@@ -74,7 +86,7 @@ export class Processor {
   constructor() {
     const pages = memoryPages(RAM);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.#cpu = new Cpu({ memory, ramSize: RAM, model: "max", ports: noDevices(), id: 0 });
+    this.#cpu = createCpu({ memory, ramSize: RAM, model: "max", ports: noDevices(), id: 0 });
     const cpu = this.#cpu;
     const { ram, r } = cpu;
     this.#bytes = new Uint8Array(memory.buffer, STATE_BASE);
@@ -140,14 +152,25 @@ export class Processor {
 
   /** Runs one record; returns the state it ended in. */
   run(record: Uint8Array): Uint8Array {
+    const fresh = this.#code(record.subarray(RECORD.CODE_PART, RECORD.CODE_PART + CODE_BYTES));
+    if (ENGINE.jit === false || !mayJump(record)) return this.#once(record, PLACES.INSTRUCTION);
+    // What a jump leads to is compiled, if it was decoded before: the third time it runs compiled.
+    if (fresh) {
+      this.#once(record, PLACES.INSTRUCTION);
+      this.#once(record, JUMP);
+    }
+    return this.#once(record, JUMP);
+  }
+
+  #once(record: Uint8Array, from: number): Uint8Array {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     const { ram, r } = this.#cpu;
     ram.fill(0, PLACES.DATA, PLACES.DATA + 2 * PAGE);
     ram.set(record.subarray(RECORD.DATA_WINDOW, RECORD.DATA_WINDOW + WINDOW_BYTES), PLACES.WINDOW);
     ram.fill(0, PLACES.STACK, PLACES.STACK + PAGE);
     ram.set(record.subarray(RECORD.STACK_PART, RECORD.STACK_PART + STACK_WINDOW_BYTES), PLACES.STACK_WINDOW);
-    this.#code(record.subarray(RECORD.CODE_PART, RECORD.CODE_PART + CODE_BYTES));
     this.#load(record, view);
+    r.setBig("rip", r.getBig("rip") + BigInt(from - PLACES.INSTRUCTION));
     const outcome = this.#cpu.run(10_000);
     const out = record.slice();
     if (outcome === "halted") this.#store(out, new DataView(out.buffer));
@@ -156,14 +179,16 @@ export class Processor {
     return out;
   }
 
-  /** Puts an instruction where it is run; what was decoded of another goes. */
-  #code(code: Uint8Array): void {
+  /** Puts an instruction where it is run; what was decoded of another goes. False where it is there already. */
+  #code(code: Uint8Array): boolean {
     const { ram } = this.#cpu;
     const at = PLACES.INSTRUCTION;
-    if (ram[PLACES.CODE] === INT3 && code.every((byte, i) => ram[at + i] === byte)) return;
+    if (ram[PLACES.CODE] === INT3 && code.every((byte, i) => ram[at + i] === byte)) return false;
     ram.fill(INT3, PLACES.CODE, PLACES.CODE + PAGE);
     ram.set(code, at);
+    if (ENGINE.jit !== false) ram.set([0xe9, ...littleEndian(PLACES.INSTRUCTION - JUMP - 5)], JUMP);
     this.#cpu.code.flush();
+    return true;
   }
 
   #load(record: Uint8Array, view: DataView): void {

@@ -114,7 +114,8 @@ export class Comparison {
 
   /** Offsets in RAM of the bytes of a page that differ, with both values. */
   differingBytes(page: number): [offset: number, a: number, b: number][] {
-    const [a, b] = [this.#a.cpu.ram, this.#b.cpu.ram];
+    const a = this.#a.cpu.ram;
+    const b = this.#b.cpu.ram;
     const found: [number, number, number][] = [];
     for (let at = page * PAGE; at < (page + 1) * PAGE; at++) if (a[at] !== b[at]) found.push([at, a[at]!, b[at]!]);
     return found;

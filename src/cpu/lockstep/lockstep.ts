@@ -130,7 +130,10 @@ export class LockstepCpu extends Cpu {
       other.restore(this.save());
       this.#stale = false;
     } else if (this.#isSmall && this.#rests)
-      comparison.differingPages((at, bytes) => void other.writePhysical(BigInt(at), bytes));
+      comparison.differingPages((page) => {
+        for (const [at, byte] of comparison.differingBytes(page / PAGE))
+          other.writePhysical(BigInt(at), Uint8Array.of(byte));
+      });
     if (!comparison.sameState()) comparison.copyState();
     this.#ahead = this.instructions - other.instructions;
   }
