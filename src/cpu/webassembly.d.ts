@@ -8,7 +8,7 @@ declare namespace WebAssembly {
     constructor(descriptor: { element: "anyfunc"; initial: number; maximum?: number });
     readonly length: number;
     grow(by: number): number;
-    set(slot: number, value: null): void;
+    set(slot: number, value: unknown): void;
   }
   class Module {
     constructor(bytes: Uint8Array);

@@ -29,52 +29,52 @@ type Operand<T extends IntType> = Int<T> | number | bigint;
 export class Int<T extends IntType = IntType> extends Expr<T> {
   add(b: Operand<T>): Int<T> {
     if (b === 0 || (b instanceof Int && b.known === 0n)) return this;
-    return this.known === 0n && b instanceof Int ? b : this.#binary("add", b, (x, y) => x + y);
+    return this.known === 0n && b instanceof Int ? b : this.binary("add", b, (x, y) => x + y);
   }
   sub(b: Operand<T>): Int<T> {
-    return b === 0 ? this : this.#binary("sub", b, (x, y) => x - y);
+    return b === 0 ? this : this.binary("sub", b, (x, y) => x - y);
   }
   mul(b: Operand<T>): Int<T> {
-    return this.#binary("mul", b, (x, y) => x * y);
+    return this.binary("mul", b, (x, y) => x * y);
   }
   divS(b: Operand<T>): Int<T> {
-    return this.#binary("div_s", b);
+    return this.binary("div_s", b);
   }
   divU(b: Operand<T>): Int<T> {
-    return this.#binary("div_u", b);
+    return this.binary("div_u", b);
   }
   remS(b: Operand<T>): Int<T> {
-    return this.#binary("rem_s", b);
+    return this.binary("rem_s", b);
   }
   remU(b: Operand<T>): Int<T> {
-    return this.#binary("rem_u", b);
+    return this.binary("rem_u", b);
   }
   and(b: Operand<T>): Int<T> {
-    return this.#binary("and", b, (x, y) => x & y);
+    return this.binary("and", b, (x, y) => x & y);
   }
   or(b: Operand<T>): Int<T> {
-    return b === 0 ? this : this.#binary("or", b, (x, y) => x | y);
+    return b === 0 ? this : this.binary("or", b, (x, y) => x | y);
   }
   xor(b: Operand<T>): Int<T> {
-    return b === 0 ? this : this.#binary("xor", b, (x, y) => x ^ y);
+    return b === 0 ? this : this.binary("xor", b, (x, y) => x ^ y);
   }
   not(): Int<T> {
     return this.xor(-1);
   }
   shl(b: Operand<T>): Int<T> {
-    return b === 0 ? this : this.#binary("shl", b, (x, y) => x << (y & (this.type === "i32" ? 31n : 63n)));
+    return b === 0 ? this : this.binary("shl", b, (x, y) => x << (y & (this.type === "i32" ? 31n : 63n)));
   }
   shrS(b: Operand<T>): Int<T> {
-    return b === 0 ? this : this.#binary("shr_s", b);
+    return b === 0 ? this : this.binary("shr_s", b);
   }
   shrU(b: Operand<T>): Int<T> {
-    return b === 0 ? this : this.#binary("shr_u", b);
+    return b === 0 ? this : this.binary("shr_u", b);
   }
   rotl(b: Operand<T>): Int<T> {
-    return this.#binary("rotl", b);
+    return this.binary("rotl", b);
   }
   rotr(b: Operand<T>): Int<T> {
-    return this.#binary("rotr", b);
+    return this.binary("rotr", b);
   }
   clz(): Int<T> {
     return int(this.type, op(`${this.type}.clz`, this));
@@ -90,34 +90,34 @@ export class Int<T extends IntType = IntType> extends Expr<T> {
     return int("i32", op(`${this.type}.eqz`, this));
   }
   eq(b: Operand<T>): I32 {
-    return b === 0 ? this.eqz() : this.#compare("eq", b);
+    return b === 0 ? this.eqz() : this.comparison("eq", b);
   }
   ne(b: Operand<T>): I32 {
-    return this.#compare("ne", b);
+    return this.comparison("ne", b);
   }
   ltS(b: Operand<T>): I32 {
-    return this.#compare("lt_s", b);
+    return this.comparison("lt_s", b);
   }
   ltU(b: Operand<T>): I32 {
-    return this.#compare("lt_u", b);
+    return this.comparison("lt_u", b);
   }
   gtS(b: Operand<T>): I32 {
-    return this.#compare("gt_s", b);
+    return this.comparison("gt_s", b);
   }
   gtU(b: Operand<T>): I32 {
-    return this.#compare("gt_u", b);
+    return this.comparison("gt_u", b);
   }
   leS(b: Operand<T>): I32 {
-    return this.#compare("le_s", b);
+    return this.comparison("le_s", b);
   }
   leU(b: Operand<T>): I32 {
-    return this.#compare("le_u", b);
+    return this.comparison("le_u", b);
   }
   geS(b: Operand<T>): I32 {
-    return this.#compare("ge_s", b);
+    return this.comparison("ge_s", b);
   }
   geU(b: Operand<T>): I32 {
-    return this.#compare("ge_u", b);
+    return this.comparison("ge_u", b);
   }
   extend8S(): Int<T> {
     return int(this.type, op(`${this.type}.extend8_s`, this));
@@ -144,47 +144,71 @@ export class Int<T extends IntType = IntType> extends Expr<T> {
     return this.ne(0);
   }
 
-  #operand(b: Operand<T>): Int<T> {
+  private asOperand(b: Operand<T>): Int<T> {
     const other = b instanceof Int ? b : constant(this.type, b);
     if (other.type !== this.type) throw new TypeError(`operand is ${other.type}, not ${this.type}`);
     return other;
   }
-  #binary(name: string, b: Operand<T>, fold?: (x: bigint, y: bigint) => bigint): Int<T> {
-    const other = this.#operand(b);
+  private binary(name: string, b: Operand<T>, fold?: (x: bigint, y: bigint) => bigint): Int<T> {
+    const other = this.asOperand(b);
     if (fold && this.known !== undefined && other.known !== undefined) {
       return constant(this.type, fold(this.known, other.known));
     }
     return int(this.type, op(`${this.type}.${name}`, this, other));
   }
-  #compare(name: string, b: Operand<T>): I32 {
-    return int("i32", op(`${this.type}.${name}`, this, this.#operand(b)));
+  private comparison(name: string, b: Operand<T>): I32 {
+    const other = this.asOperand(b);
+    if (this.known !== undefined && other.known !== undefined) {
+      return i32(compareKnown(name, this.type, this.known, other.known) ? 1 : 0);
+    }
+    return int("i32", op(`${this.type}.${name}`, this, other));
+  }
+}
+
+function compareKnown(name: string, type: IntType, x: bigint, y: bigint): boolean {
+  const unsigned = name.endsWith("_u");
+  const width = type === "i32" ? 32 : 64;
+  const [a, b] = unsigned ? [BigInt.asUintN(width, x), BigInt.asUintN(width, y)] : [x, y];
+  switch (name.slice(0, 2)) {
+    case "eq":
+      return a === b;
+    case "ne":
+      return a !== b;
+    case "lt":
+      return a < b;
+    case "gt":
+      return a > b;
+    case "le":
+      return a <= b;
+    default:
+      return a >= b;
   }
 }
 
 export class Float<T extends FloatType = FloatType> extends Expr<T> {
-  #with(name: string, ...rest: Expr[]): Float<T> {
+  private apply(name: string, ...rest: Expr[]): Float<T> {
     return new Float(this.type, op(`${this.type}.${name}`, this, ...rest).write);
   }
   add(b: Float<T>): Float<T> {
-    return this.#with("add", b);
+    return this.apply("add", b);
   }
   sub(b: Float<T>): Float<T> {
-    return this.#with("sub", b);
+    return this.apply("sub", b);
   }
   mul(b: Float<T>): Float<T> {
-    return this.#with("mul", b);
+    return this.apply("mul", b);
   }
   div(b: Float<T>): Float<T> {
-    return this.#with("div", b);
+    return this.apply("div", b);
   }
   sqrt(): Float<T> {
-    return this.#with("sqrt");
+    return this.apply("sqrt");
   }
   abs(): Float<T> {
-    return this.#with("abs");
+    return this.apply("abs");
   }
   neg(): Float<T> {
-    return this.#with("neg");
+    return this.apply("neg");
   }
   compare(name: "eq" | "ne" | "lt" | "gt" | "le" | "ge", b: Float<T>): I32 {
     return int("i32", op(`${this.type}.${name}`, this, b));
@@ -282,18 +306,30 @@ const vec = (e: Expr): Vec => new Vec("v128", e.write);
 export function op(name: string, ...operands: Expr[]): Expr {
   const row = OPCODES[name];
   if (!row) throw new TypeError(`no instruction ${name}`);
-  const given = operands.map((o) => o.type).join(" ");
-  const wanted = [...row.operands].map((c) => ABBREVIATED[c]).join(" ");
-  if (given !== wanted) throw new TypeError(`${name} takes (${wanted}), not (${given})`);
+  const wanted = row.operands;
+  let fits = wanted.length === operands.length;
+  for (let i = 0; fits && i < wanted.length; i++) fits = ABBREVIATED[wanted[i]!] === operands[i]!.type;
+  if (!fits) {
+    const given = operands.map((o) => o.type).join(" ");
+    throw new TypeError(`${name} takes (${[...wanted].map((c) => ABBREVIATED[c]).join(" ")}), not (${given})`);
+  }
+  const { bytes } = row;
   return typed(ABBREVIATED[row.result]!, (out) => {
-    for (const operand of operands) operand.write(out);
-    for (const byte of row.bytes) out.u8(byte);
+    for (let i = 0; i < operands.length; i++) operands[i]!.write(out);
+    for (let i = 0; i < bytes.length; i++) out.u8(bytes[i]!);
   });
 }
 
+/** Constants in frequent use. */
+const CONSTANTS = { i32: new Map<number | bigint, Int<"i32">>(), i64: new Map<number | bigint, Int<"i64">>() };
+const MAX_CONSTANTS = 4096;
+
 function constant<T extends IntType>(type: T, value: number | bigint): Int<T> {
+  const cache = CONSTANTS[type] as Map<number | bigint, Int<T>>;
+  const cached = cache.get(value);
+  if (cached) return cached;
   const known = BigInt.asIntN(type === "i32" ? 32 : 64, BigInt(value));
-  return new Int(
+  const made = new Int(
     type,
     (out) => {
       out.u8(type === "i32" ? 0x41 : 0x42);
@@ -302,6 +338,8 @@ function constant<T extends IntType>(type: T, value: number | bigint): Int<T> {
     },
     known,
   );
+  if (cache.size < MAX_CONSTANTS) cache.set(value, made);
+  return made;
 }
 
 export const i32 = (value: number | bigint): I32 => constant("i32", value);

@@ -366,8 +366,9 @@ export class FunctionBuilder implements Callable {
   }
 
   #arguments(types: readonly ValType[], values: readonly Expr[], of: string): void {
-    const given = values.map((v) => v.type).join(" ");
-    if (given !== types.join(" ")) throw new TypeError(`${of} takes (${types.join(" ")}), not (${given})`);
+    if (values.length !== types.length || values.some((v, i) => v.type !== types[i])) {
+      throw new TypeError(`${of} takes (${types.join(" ")}), not (${values.map((v) => v.type).join(" ")})`);
+    }
     for (const value of values) value.write(this.code);
   }
 }

@@ -65,27 +65,27 @@ export abstract class Base<Writer extends InstructionWriter> implements Operand 
   }
   abstract read(): AnyInt;
   write(_value: AnyInt): void {
-    throw this.#no("written");
+    throw this.no("written");
   }
   readVec(_half?: Half): Vec {
-    throw this.#no("read as a vector");
+    throw this.no("read as a vector");
   }
   writeVec(_value: Vec, _half?: Half): void {
-    throw this.#no("written as a vector");
+    throw this.no("written as a vector");
   }
   offset(): I64 {
-    throw this.#no("taken the address of");
+    throw this.no("taken the address of");
   }
   linear(_displacement?: number): I64 {
-    throw this.#no("taken the address of");
+    throw this.no("taken the address of");
   }
   linearAt(_displacement: I64): I64 {
-    throw this.#no("taken the address of");
+    throw this.no("taken the address of");
   }
   number(): I32 {
-    throw this.#no("numbered");
+    throw this.no("numbered");
   }
-  #no(what: string): Error {
+  protected no(what: string): Error {
     return new Error(`operand ${this.spec.text} cannot be ${what}`);
   }
 }
@@ -96,13 +96,13 @@ export class ConstantOperand implements Operand {
   readonly known = 1n;
   read = (): AnyInt => i32(1);
   write = (): void => undefined;
-  readVec = (): Vec => this.#no();
-  writeVec = (): void => this.#no();
+  readVec = (): Vec => this.no();
+  writeVec = (): void => this.no();
   offset = (): I64 => i64(0);
   linear = (): I64 => i64(0);
   linearAt = (): I64 => i64(0);
   number = (): I32 => i32(1);
-  #no(): never {
+  protected no(): never {
     throw new Error("the constant 1 is no vector");
   }
 }
@@ -138,7 +138,7 @@ class RegisterOperand extends Base<Handler> {
     this.#offset = field === undefined ? undefined : h.recordField("i32.load16_u", field);
   }
   /** Address of the register: an expression and a constant. */
-  #where(): [I32, number] {
+  private where(): [I32, number] {
     if (this.#offset) return [this.#offset, STATE_BASE];
     if (this.spec.kind === "xmm0") return [i32(0), STATE_BASE + offsetOf("ymm0")];
     const n = this.spec.register;
@@ -147,7 +147,7 @@ class RegisterOperand extends Base<Handler> {
     return [i32(0), STATE_BASE + offsetOf("rax") + (high ? (n - 4) * 8 + 1 : n * 8)];
   }
   read(): AnyInt {
-    const [base, offset] = this.#where();
+    const [base, offset] = this.where();
     switch (this.bits) {
       case 8:
         return this.h.f.load("i32.load8_u", base, offset);
@@ -162,25 +162,25 @@ class RegisterOperand extends Base<Handler> {
     }
   }
   override write(value: AnyInt): void {
-    const [base, offset] = this.#where();
+    const [base, offset] = this.where();
     const f = this.h.f;
     if (this.bits === 8) f.store("i32.store8", base, value, offset);
     else if (this.bits === 16) f.store("i32.store16", base, value, offset);
     else if (this.bits === 64) f.store("i64.store", base, value, offset);
-    else if (this.#isGeneral()) f.store("i64.store", base, value.extendU(), offset);
+    else if (this.isGeneral()) f.store("i64.store", base, value.extendU(), offset);
     else f.store("i32.store", base, value, offset);
   }
   override readVec(half: Half = 0): Vec {
-    const [base, offset] = this.#where();
+    const [base, offset] = this.where();
     return this.h.f.load("v128.load", base, offset + UPPER_HALF * half);
   }
   override writeVec(value: Vec, half: Half = 0): void {
-    const [base, offset] = this.#where();
+    const [base, offset] = this.where();
     this.h.f.store("v128.store", base, value, offset + UPPER_HALF * half);
     if (this.#zeroes) this.h.f.store("v128.store", base, ZERO, offset + UPPER_HALF);
   }
   override number(): I32 {
-    const [where] = this.#where();
+    const [where] = this.where();
     switch (this.spec.kind) {
       case "mm":
       case "mmm":
@@ -193,10 +193,10 @@ class RegisterOperand extends Base<Handler> {
       case "xmmi":
         return where.sub(offsetOf("ymm0")).divU(YMM_STRIDE);
       default:
-        return this.#isGeneral() ? where.sub(offsetOf("rax")).shrU(3) : where;
+        return this.isGeneral() ? where.sub(offsetOf("rax")).shrU(3) : where;
     }
   }
-  #isGeneral(): boolean {
+  private isGeneral(): boolean {
     const kind = this.spec.kind;
     return kind === "reg" || kind === "rm" || kind === "rmreg" || kind === "vvvv" || kind === "fixed";
   }
@@ -227,16 +227,16 @@ export class MemoryOperand extends Base<InstructionWriter> {
     return this.#offset;
   }
   override linearAt(displacement: I64): I64 {
-    return this.h.inSegment(this.h.f.let(this.offset().add(displacement)), Math.max(1, this.bits / 8), this.#writes());
+    return this.h.inSegment(this.h.f.let(this.offset().add(displacement)), Math.max(1, this.bits / 8), this.writes());
   }
   override linear(displacement = 0): I64 {
-    if (displacement !== 0) return this.h.inSegment(this.h.f.let(this.offset().add(displacement)), 1, this.#writes());
-    this.#linear ??= this.h.inSegment(this.offset(), Math.max(1, this.bits / 8), this.#writes());
+    if (displacement !== 0) return this.h.inSegment(this.h.f.let(this.offset().add(displacement)), 1, this.writes());
+    this.#linear ??= this.h.inSegment(this.offset(), Math.max(1, this.bits / 8), this.writes());
     return this.#linear;
   }
   read(): AnyInt {
     const bits = this.bits as Bits;
-    if (!this.#writes()) return this.h.load(bits, this.linear());
+    if (!this.writes()) return this.h.load(bits, this.linear());
     this.#host = this.h.hostFor("slow_rmw", this.linear(), bits / 8);
     return this.h.loadHost(bits, this.#host);
   }
@@ -251,7 +251,7 @@ export class MemoryOperand extends Base<InstructionWriter> {
       const host = this.h.hostFor("slow_read", this.linear(), this.bits / 8);
       return this.h.f.load(this.bits === 64 ? "v128.load64_zero" : "v128.load32_zero", host);
     }
-    this.#aligned();
+    this.aligned();
     if (this.bits !== 256) return this.h.loadVec(this.linear());
     const host = this.h.hostFor("slow_read", this.linear(), 2 * UPPER_HALF);
     this.#halves = [this.h.f.load("v128.load", host), this.h.f.load("v128.load", host, UPPER_HALF)];
@@ -262,7 +262,7 @@ export class MemoryOperand extends Base<InstructionWriter> {
       this.#lower = value;
       return;
     }
-    this.#aligned();
+    this.aligned();
     if (this.#lower) this.h.storeVec(this.linear(), this.#lower, value);
     else this.h.storeVec(this.linear(), value);
   }
@@ -270,7 +270,7 @@ export class MemoryOperand extends Base<InstructionWriter> {
    * Legacy SSE, and VEX-encoded moves that say so: a 16-byte operand that is not aligned raises #GP(0), as does one of 32 bytes
    * (SDM vol. 1, 10.4.1.1 and 14.9).
    */
-  #aligned(): void {
+  private aligned(): void {
     if (this.bits < 128 || this.#row.attributes.has("unaligned")) return;
     this.h.raiseIf(
       this.linear()
@@ -280,7 +280,7 @@ export class MemoryOperand extends Base<InstructionWriter> {
       0,
     );
   }
-  #writes(): boolean {
+  private writes(): boolean {
     return this.spec.access !== "r";
   }
 }

@@ -197,13 +197,14 @@ class Compiler {
     const { f, flags } = region;
     const to = this.#numbers.get(pos);
     if (to === undefined || !this.#blocks[from]!.successors.includes(to)) {
-      region.exit(pos);
+      const last = this.#blocks[from]!.instructions.at(-1)!;
+      region.exit(pos, !(last.row.mnemonic === "CALL" && pos === last.target));
       return;
     }
     const kind = this.#shape.edge(from, to);
     if (kind === "back" || kind === "entry") {
       const stop = (region.budget.get() as I32).leS(region.env.get("attention"));
-      f.if(stop, () => region.exit(pos));
+      f.if(stop, () => region.exit(pos, false));
     }
     if (kind === "inline") {
       const saved = flags.save();

@@ -5,7 +5,7 @@
 import type { Decoder } from "../../isa/decode.ts";
 import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/index.ts";
 import { CODE_KEYS } from "../code-cache.ts";
-import { HANDLER, MAX_PAGES } from "../interpreter/build.ts";
+import { MAX_PAGES } from "../interpreter/build.ts";
 import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
 import {
   ARENA_BASE,
@@ -223,16 +223,17 @@ export class Jit {
     const imports = new Map<string, Callable>();
     const module = this.#module(imports);
     const made: Made[] = [];
+    const roots = new Set(places.map((place) => this.#recordAt(place)));
     for (const place of places) {
       const key = this.#words[(place.codePage + CODE_PAGE.mode) >> 2]!;
       if (key !== LONG_64 && key !== PROTECTED_32) continue;
       const in64 = key === LONG_64;
-      // Another region of this batch has it already.
       const root = this.#recordAt(place);
-      if (made.some((region) => region.instructions.has(root))) continue;
+      // Another region of this batch has it already, and is entered there.
+      if (!roots.delete(root)) continue;
       const old = this.#bySlot.get(this.#view.getUint16(root + RECORD.handler, true));
       const swallowed = new Set<Region>();
-      const view = this.#viewOf(place, key, module, in64, swallowed);
+      const view = this.#viewOf(place, key, module, in64, swallowed, roots);
       const found = findBlocks(view, place.offset, LIMITS);
       if (!found) continue;
       const instructions = new Set<number>();
@@ -264,10 +265,11 @@ export class Jit {
     }
     const bytes = this.#encode(imports, made);
     const functions = Object.fromEntries([...imports.keys()].map((name) => [name, this.#p.functions[name] as never]));
-    new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      env: { memory: this.#p.memory, table },
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      env: { memory: this.#p.memory },
       cpu: functions,
     });
+    for (const { slot } of made) table.set(slot, exports[slot]);
     this.compiledBytes += bytes.length;
     for (const region of made) this.#install(region);
   }
@@ -379,6 +381,7 @@ export class Jit {
     module: RegionModule,
     in64: boolean,
     swallowed: Set<Region>,
+    roots: Set<number>,
   ): CodeView & { record(pos: number): number } {
     const { registers } = this.#p;
     const host = (codePage: number) => RAM_BASE + (this.#words[(codePage + CODE_PAGE.ramOffset) >> 2]! >>> 0);
@@ -403,6 +406,7 @@ export class Jit {
         const records = new Set(positions.map(record));
         const entries: number[] = [];
         for (const pos of positions) {
+          if (roots.delete(record(pos))) entries.push(pos);
           const region = this.#bySlot.get(this.#view.getUint16(record(pos) + RECORD.handler, true));
           if (!region) continue;
           // A region that lies in this one as a whole goes, and is entered here.
@@ -449,7 +453,6 @@ export class Jit {
     const { effects } = this.#p;
     return {
       effects,
-      handlerType: { ...HANDLER, typeIndex: 0 },
       fn: (name) => {
         const known = imports.get(name);
         if (known) return known;
@@ -462,14 +465,13 @@ export class Jit {
     };
   }
 
-  #encode(imports: ReadonlyMap<string, Callable>, made: readonly { slot: number; f: FunctionBuilder }[]): Uint8Array {
+  /** The module exports its regions by their slots. It imports no table: V8 before 12 would copy it for each instance. */
+  #encode(imports: ReadonlyMap<string, Callable>, made: readonly Made[]): Uint8Array {
     const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
-    module.indirect(HANDLER);
     for (const [name, callable] of imports) module.import("cpu", name, callable);
-    module.importTable({ initial: this.#p.firstSlot });
     for (const { slot, f } of made) {
       module.adopt(f);
-      module.elements(slot, [f]);
+      module.export(String(slot), f);
     }
     return module.encode().slice();
   }

@@ -18,7 +18,6 @@ import {
   FunctionBuilder,
   type I32,
   type I64,
-  type IndirectType,
   i32,
   type Label,
   type Local,
@@ -45,10 +44,9 @@ const CALL_SIZE = 16;
 
 const HANDLER_PARAMS = ["i32", "i32"] as const;
 
-/** Runtime functions and types of the module that the region belongs to. */
+/** Runtime functions, as the module that the region belongs to imports them. */
 export interface RegionModule {
   fn(name: string): Callable;
-  readonly handlerType: IndirectType;
   readonly effects: RuntimeEffects;
 }
 
@@ -78,8 +76,9 @@ export class RegionCode {
   readonly #flagLocals: FlagLocals;
   readonly #base: Local<"i64">;
   readonly #target: Local<"i64">;
+  /** Where and how far a block ends that faults or leaves; on other ways out 1 where they are counted. */
   readonly #info: Local<"i32">;
-  /** Address of the record's pointer of a static target; for one that is not, 1 where a jump with many targets led there. */
+  /** Address of the record's pointer of a static target. */
   readonly #record: Local<"i32">;
   readonly entry: Local<"i32">;
   readonly #callTop: Local<"i32">;
@@ -212,9 +211,10 @@ export class RegionCode {
     this.#note(insn, pos, this.done + more);
     this.f.br(this.#labels!.leave);
   }
-  /** To a position outside. The block's instructions have been taken from the budget. */
-  exit(pos: number): void {
+  /** To a position outside. The block's instructions have been taken from the budget. `counts`: it could be inside as well. */
+  exit(pos: number, counts: boolean): void {
     this.flags.leaveWith();
+    this.#info.set(i32(counts ? 1 : 0));
     this.#target.set(this.linear(pos));
     const distance = Math.floor(pos / 4096);
     const page = this.#pages.find((p) => p.distance === distance);
@@ -226,14 +226,14 @@ export class RegionCode {
   indirect(target: I64, isSwitch: boolean): void {
     this.flags.leaveWith();
     this.#target.set(target);
-    this.#record.set(i32(isSwitch ? 1 : 0));
+    this.#info.set(i32(isSwitch ? 1 : 0));
     this.f.br(this.#labels!.indirect);
   }
   /** To an address that is not known, but probably is where the last call came from. */
   return(target: I64): void {
     this.flags.leaveWith();
     this.#target.set(target);
-    this.#record.set(i32(0));
+    this.#info.set(i32(0));
     this.f.br(this.#labels!.return);
   }
   /** A call within the region, whose return leads to one of its entries. */
@@ -306,11 +306,10 @@ export class RegionCode {
     const budget = this.budget.get() as I32;
     const record = f.load("i32.load", this.#record.get() as I32);
     this.#spill();
-    this.#countExit(i32(0));
+    this.#countExit(0);
     f.if(budget.gtS(this.#get("attention")).and(record.nez()), () => {
       this.#set("ripPage", target.and(-4096));
-      const slot = f.loadExpr("i32.load16_u", record, RECORD.handler);
-      f.returnCallIndirect(this.#module.handlerType, slot, record, budget);
+      f.returnCall(this.#module.fn("dispatch"), record, budget);
     });
     f.returnCall(this.#module.fn("enter"), target, budget);
   }
@@ -327,9 +326,8 @@ export class RegionCode {
     f.if(f.loadExpr("i64.load", tlbEntry, 0).eq(page).and(ready), () => {
       const record = f.load("i32.load", f.loadExpr("i32.load", tlbEntry, 8).add(low.and(4095).shl(2)), CODE_PAGE.map);
       f.if(record, () => {
-        const slot = f.load("i32.load16_u", record, RECORD.handler);
         if (many) {
-          f.if(slot.eq(this.#slot), () => {
+          f.if(f.loadExpr("i32.load16_u", record, RECORD.handler).eq(this.#slot), () => {
             const word = this.#entryWord(record);
             f.if(this.#baseOf(page, word).eq(this.#base.get() as I64), () => {
               this.entry.set(word.and(MAX_ENTRIES - 1));
@@ -339,22 +337,24 @@ export class RegionCode {
         }
         this.#set("ripPage", page);
         this.#spill();
-        this.#countExit(this.#record.get() as I32);
-        f.returnCallIndirect(this.#module.handlerType, slot, record, budget);
+        this.#countExit(1);
+        f.returnCall(this.#module.fn("dispatch"), record, budget);
       });
     });
     this.#spill();
     f.returnCall(this.#module.fn("enter"), target, budget);
   }
   /** Counts the ways out, so that a region that is left often can be made anew with more in it. */
-  #countExit(bySwitch: I32): void {
+  #countExit(bySwitch: 0 | 1): void {
     const { f } = this;
     const at = REGION_EXITS + this.#slot * 4;
-    const left = f.let(f.loadExpr("i32.load", i32(0), at).sub(1));
-    f.store("i32.store", i32(0), left, at);
-    f.if(left.eqz(), () => {
-      this.#set("scratch0", this.#target.get());
-      f.call(this.#module.fn("left_often"), i32(this.#slot), bySwitch);
+    f.if(this.#info.get() as I32, () => {
+      const left = f.let(f.loadExpr("i32.load", i32(0), at).sub(1));
+      f.store("i32.store", i32(0), left, at);
+      f.if(left.eqz(), () => {
+        this.#set("scratch0", this.#target.get());
+        f.call(this.#module.fn("left_often"), i32(this.#slot), i32(bySwitch));
+      });
     });
   }
 
@@ -412,10 +412,7 @@ export class RegionCode {
   #prologue(many: boolean): void {
     const { f } = this;
     const record = f.param(0, "i32").get() as I32;
-    const instead = () => {
-      const single = f.loadExpr("i32.load16_u", record, RECORD.single);
-      f.returnCallIndirect(this.#module.handlerType, single, record, this.budget.get());
-    };
+    const instead = () => f.returnCall(this.#module.fn("dispatch_single"), record, this.budget.get());
     const page = this.#get("ripPage", "i64");
     if (many) {
       const word = this.#entryWord(record);

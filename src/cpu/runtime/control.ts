@@ -165,6 +165,14 @@ export function controlFunctions(type: IndirectType) {
     dispatch(f, next, budget);
   });
 
+  /** For compiled code, which has no table of its own. */
+  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f) => dispatch(f, record(f), budgetOf(f)));
+  /** The same for the record's own handler: where a region that begins there may not be entered. */
+  const dispatchSingle = runtime("dispatch_single", "i32 i32", "i32", (f) => {
+    const single = f.loadExpr("i32.load16_u", record(f), RECORD.single);
+    f.returnCallIndirect(type, single, record(f), budgetOf(f));
+  });
+
   /** Runs one instruction, then stops: its record is copied in front of a record that stops. */
   const step = runtime("step_record", "i64 i32", "i32", (f, env) => {
     const linear = f.let(f.param(0, "i64").get());
@@ -357,6 +365,8 @@ export function controlFunctions(type: IndirectType) {
     beyondLimit,
     lookup,
     enter,
+    dispatchRecord,
+    dispatchSingle,
     step,
     run,
     runStep,
