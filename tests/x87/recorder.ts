@@ -111,7 +111,9 @@ export function start(r: Random, i: Instruction, masked: boolean): Uint8Array {
   view.setUint32(4, 0x202 | (r(0x1000) & 0x8d5), true);
   record.set(i.code, 8);
   const masks = masked ? 0x3f : r(64);
-  view.setUint32(24, 0xffff_0040 | masks | (r(4) << 8) | (r(4) << 10), true);
+  // Half of them as programs have it: 64 bits, to nearest.
+  const modes = masked && r(2) ? 3 << 8 : (r(4) << 8) | (r(4) << 10);
+  view.setUint32(24, 0xffff_0040 | masks | modes, true);
   const top = r(8);
   view.setUint32(28, 0xffff_0000 | (top << 11) | (r(2) ? r(64) & masks : 0) | (r(0x10000) & 0x4740), true);
   // All full or all but ST(7), mostly; FXCH and others also with holes.

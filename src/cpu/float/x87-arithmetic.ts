@@ -7,6 +7,7 @@ import { BINARY32, BINARY64, FLAG } from "./format.ts";
 import { type Extended, type RoundOptions, roundExtended } from "./round.ts";
 import { type FloatUnit, raise, type Unpacked, type Unrounded } from "./unit.ts";
 import { unpack, unpackExtended, unpackInteger } from "./unpack.ts";
+import { product, type Compute as Quick, quickBinary, quotient, sum } from "./x87-quick.ts";
 import {
   C1,
   DE,
@@ -159,12 +160,14 @@ export const NEGATE = 2;
  * ST(dst) = ST(dst) op source, or source op ST(dst). Parameters: destination, kind of source (SOURCE), register
  * number, bits, REVERSE and NEGATE (subtraction), number of pops.
  */
-function binary(name: string, compute: Compute) {
+function binary(name: string, compute: Compute, quick: Quick) {
   return x87(name, "i32 i32 i32 i64 i32 i32", "", (f, env) => {
-    const u = unit(f, env);
     const dst = f.param(0, "i32").get();
     const how = f.param(4, "i32").get();
-    const from = source(u, env, f.param(1, "i32").get(), f.param(2, "i32").get(), f.param(3, "i64").get());
+    const operand = { kind: f.param(1, "i32").get(), number: f.param(2, "i32").get(), bits: f.param(3, "i64").get() };
+    quickBinary(f, env, quick, [BINARY32, BINARY64], dst, operand, how, f.param(5, "i32").get());
+    const u = unit(f, env);
+    const from = source(u, env, operand.kind, operand.number, operand.bits);
     const own = register(u, env, dst);
     const [a, b] = [merged(f), merged(f)];
     f.if(
@@ -185,9 +188,9 @@ function binary(name: string, compute: Compute) {
 }
 
 export const ARITHMETIC_FUNCTIONS = [
-  binary("add", add),
-  binary("multiply", multiply),
-  binary("divide", divide),
+  binary("add", add, sum),
+  binary("multiply", multiply, product),
+  binary("divide", divide, quotient),
 
   x87("squareRoot", "", "", (f, env) => {
     const u = unit(f, env);

@@ -4,6 +4,7 @@ import type { RuntimeEnv } from "../runtime/define.ts";
 import { compare, ORDER } from "./convert.ts";
 import { KIND, type Unpacked } from "./unit.ts";
 import { BEFORE, raised, register, source } from "./x87-arithmetic.ts";
+import { attempt, quickOrder } from "./x87-quick.ts";
 import { C0, C2, C3, isEmpty, passes, pop, signalOrKeep, unit, x87 } from "./x87-registers.ts";
 
 // The result in EFLAGS (FCOMI): ZF PF CF stand where C3 C2 C0 do.
@@ -46,8 +47,13 @@ export const COMPARE_FUNCTIONS = [
 
   /** FCOMI, FUCOMI: register, 1 if quiet, number of pops; returns ZF PF CF, also where an exception is unmasked. */
   x87("compareFlags", "i32 i32 i32", "i32", (f, env) => {
-    const u = unit(f, env);
     const number = f.param(0, "i32").get();
+    attempt(f, (unfit) => {
+      const order = quickOrder(f, env, number, unfit);
+      pop(f, env, f.param(2, "i32").get());
+      f.return(code(f, order, i32(0), CF, CF | PF | ZF, ZF));
+    });
+    const u = unit(f, env);
     const order = compare(u, register(u, env, 0), register(u, env, number), f.param(1, "i32").get());
     const empty = f.let(isEmpty(f, env, 0).or(isEmpty(f, env, number)));
     const popping = f.let(

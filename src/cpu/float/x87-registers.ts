@@ -145,6 +145,22 @@ function summarize(env: RuntimeEnv, status: I32, control: I32): void {
   env.set("fsw", status.and(~(ES | BUSY)).or(select(unmasked, i32(ES | BUSY), i32(0))));
 }
 
+export const clearC1 = (env: RuntimeEnv): void => env.set("fsw", env.get("fsw").and(~C1));
+
+/** Pushes where there is room and nothing to report. */
+export function quickPush(f: FunctionBuilder, env: RuntimeEnv, value: Value, flags: I32): void {
+  const top = f.let(env.get("ftop").sub(1).and(7));
+  const bit = f.let(i32(1).shl(top));
+  const empty = f.let(env.get("fempty"));
+  f.if(select(flags, i32(0), empty.and(bit)), () => {
+    clearC1(env);
+    env.set("ftop", top);
+    env.set("fempty", empty.xor(bit));
+    writeValue(f, slot(f, env, 0), value);
+    f.return();
+  });
+}
+
 export const REGISTER_FUNCTIONS = [
   x87("signal", "i32", "i32", (f, env) => {
     const flags = f.param(0, "i32").get();
@@ -170,6 +186,7 @@ export const REGISTER_FUNCTIONS = [
   /** Pushes a value and raises what its making raised. A full stack is an overflow, an underflow going before it. */
   x87("push", "i64 i32 i32", "", (f, env) => {
     const given: Value = { m: f.param(0, "i64").get(), se: f.param(1, "i32").get() };
+    quickPush(f, env, given, f.param(2, "i32").get());
     const full = f.let(isEmpty(f, env, 7).eqz());
     const value = orIndefinite(f, full, given);
     const raised = f.param(2, "i32").get();
@@ -241,21 +258,9 @@ export const REGISTER_FUNCTIONS = [
     }),
   ),
 
-  /**
-   * Instruction pointer (8.1.8). The opcode register changes only where an exception is unmasked, as on all processors
-   * whose fopcode compatibility mode is off (8.1.9).
-   */
-  x87("note", "i64 i32", "", (f, env) => {
-    env.set("fip", f.param(0, "i64").get());
-    env.set("fcs", env.get("cs.selector"));
-    f.if(env.get("fsw").and(ES), () => env.set("fop", f.param(1, "i32").get()));
-  }),
-  /** The same with an operand pointer: offset and segment number. */
-  x87("noteOperand", "i64 i32 i64 i32", "", (f, env) => {
-    f.call(env.fn("x87.note"), f.param(0, "i64").get(), f.param(1, "i32").get());
-    env.set("fdp", f.param(2, "i64").get());
+  /** The selector of a segment register, by its number. */
+  x87("selector", "i32", "i32", (f, env) => {
     const stride = env.address("cs.selector") - env.address("es.selector");
-    const selector = f.param(3, "i32").get().mul(stride).add(env.address("es.selector"));
-    env.set("fds", f.load("i32.load", selector));
+    f.return(f.load("i32.load", f.param(0, "i32").get().mul(stride).add(env.address("es.selector"))));
   }),
 ];

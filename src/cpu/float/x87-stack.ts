@@ -1,18 +1,19 @@
 /** x87 data movement inside the register stack, constants, sign operations, FXAM (SDM vol. 1, 8.3.3 to 8.3.5). */
-import { type FunctionBuilder, i32, i64, select } from "../../wasm/index.ts";
-import type { RuntimeEnv } from "../runtime/define.ts";
+import { i32, i64, select } from "../../wasm/index.ts";
 import {
   C0,
   C1,
   C2,
   C3,
   CONDITIONS,
+  clearC1,
   exponentOf,
   INTEGER_BIT,
   isEmpty,
   isUnsupported,
   orIndefinite,
   pop,
+  quickPush,
   readValue,
   signalOrKeep,
   signOf,
@@ -20,6 +21,7 @@ import {
   UNDERFLOW,
   unlessUnmasked,
   writeSt,
+  writeValue,
   x87,
 } from "./x87-registers.ts";
 
@@ -27,19 +29,24 @@ import {
 function signOperation(name: string, keep: number, flip: number) {
   return x87(name, "", "", (f, env) => {
     const empty = isEmpty(f, env, 0);
-    const { m, se } = readValue(f, slot(f, env, 0));
+    const at = slot(f, env, 0);
+    const { m, se } = readValue(f, at);
+    f.if(empty.eqz(), () => {
+      writeValue(f, at, { m, se: se.and(keep).xor(flip) });
+      clearC1(env);
+      f.return();
+    });
     const value = orIndefinite(f, empty, { m, se: se.and(keep).xor(flip) });
     unlessUnmasked(f, env, select(empty, i32(UNDERFLOW), i32(0)), () => writeSt(f, env, 0, value));
   });
 }
-
-const clearC1 = (_: FunctionBuilder, env: RuntimeEnv) => env.set("fsw", env.get("fsw").and(~C1));
 
 export const STACK_FUNCTIONS = [
   /** FLD ST(i). */
   x87("load", "i32", "", (f, env) => {
     const i = f.param(0, "i32").get();
     const empty = isEmpty(f, env, i);
+    f.if(empty.eqz(), () => quickPush(f, env, readValue(f, slot(f, env, i)), i32(0)));
     const value = orIndefinite(f, empty, readValue(f, slot(f, env, i)));
     f.call(env.fn("x87.push"), value.m, value.se, f.let(select(empty, i32(UNDERFLOW), i32(0))));
   }),
@@ -59,6 +66,12 @@ export const STACK_FUNCTIONS = [
   /** FST ST(i) and FSTP ST(i): register and number of pops. */
   x87("store", "i32 i32", "", (f, env) => {
     const empty = isEmpty(f, env, 0);
+    f.if(empty.eqz(), () => {
+      clearC1(env);
+      writeSt(f, env, f.param(0, "i32").get(), readValue(f, slot(f, env, 0)));
+      f.call(env.fn("x87.pop"), f.param(1, "i32").get());
+      f.return();
+    });
     const value = orIndefinite(f, empty, readValue(f, slot(f, env, 0)));
     unlessUnmasked(f, env, select(empty, i32(UNDERFLOW), i32(0)), () => {
       writeSt(f, env, f.param(0, "i32").get(), value);
@@ -70,7 +83,7 @@ export const STACK_FUNCTIONS = [
   x87("storeUnchecked", "i32", "", (f, env) => {
     const value = readValue(f, slot(f, env, 0));
     f.if(isEmpty(f, env, 0).eqz(), () => writeSt(f, env, f.param(0, "i32").get(), value));
-    clearC1(f, env);
+    clearC1(env);
     pop(f, env, 1);
   }),
 
@@ -78,6 +91,14 @@ export const STACK_FUNCTIONS = [
   x87("exchange", "i32", "", (f, env) => {
     const i = f.param(0, "i32").get();
     const [none, noneI] = [isEmpty(f, env, 0), isEmpty(f, env, i)];
+    f.if(none.or(noneI).eqz(), () => {
+      const [at, from] = [slot(f, env, 0), slot(f, env, i)];
+      const [own, its] = [readValue(f, at), readValue(f, from)];
+      writeValue(f, at, its);
+      writeValue(f, from, own);
+      clearC1(env);
+      f.return();
+    });
     const top = orIndefinite(f, none, readValue(f, slot(f, env, 0)));
     const other = orIndefinite(f, noneI, readValue(f, slot(f, env, i)));
     unlessUnmasked(f, env, select(none.or(noneI), i32(UNDERFLOW), i32(0)), () => {
@@ -99,13 +120,13 @@ export const STACK_FUNCTIONS = [
   x87("free", "i32", "", (f, env) => {
     const register = env.get("ftop").add(f.param(0, "i32").get()).and(7);
     env.set("fempty", env.get("fempty").or(f.let(i32(1).shl(register))));
-    clearC1(f, env);
+    clearC1(env);
   }),
 
   /** FINCSTP and FDECSTP: tags and contents stay. */
   x87("turn", "i32", "", (f, env) => {
     env.set("ftop", env.get("ftop").add(f.param(0, "i32").get()).and(7));
-    clearC1(f, env);
+    clearC1(env);
   }),
 
   signOperation("abs", 0x7fff, 0),

@@ -7,6 +7,7 @@ import { pass } from "./nan.ts";
 import { roundExtended, roundPack } from "./round.ts";
 import { type FloatUnit, type Unpacked, unrounded } from "./unit.ts";
 import { unpack, unpackExtended, unpackInteger } from "./unpack.ts";
+import { attempt, ofInteger, quickStore, widened } from "./x87-quick.ts";
 import { IE, isEmpty, OE, orIndefinite, passes, readValue, slot, UE, UNDERFLOW, unit, x87 } from "./x87-registers.ts";
 
 /** Decimal digits of the packed BCD format, and the first magnitude it cannot hold. */
@@ -17,6 +18,11 @@ const DECIMAL_INDEFINITE = { high: 0xffffn, low: 0xc000_0000_0000_0000n };
 
 function loadFloat(name: string, format: Format) {
   return x87(name, "i64", "", (f, env) => {
+    attempt(f, (unfit) => {
+      const { m, se } = widened(f, format, f.param(0, "i64").get(), unfit);
+      f.call(env.fn("x87.push"), m, se, i32(0));
+      f.return();
+    });
     const u = unit(f, env);
     const value = roundExtended(u, convert(u, unpack(u, format, f.param(0, "i64").get())), { precision: 64 });
     f.call(env.fn("x87.push"), value.mantissa, value.top, u.flags.get());
@@ -40,6 +46,7 @@ function top(u: FloatUnit, env: RuntimeEnv): { value: Unpacked; empty: I32 } {
 
 function storeFloat(name: string, format: Format, indefinite: bigint) {
   return x87(name, "", "i32", (f, env) => {
+    quickStore(f, env, format);
     const u = unit(f, env);
     const { value, empty } = top(u, env);
     const out = unrounded(f);
@@ -74,9 +81,8 @@ export const TRANSFER_FUNCTIONS = [
   loadFloat("loadDouble", BINARY64),
 
   x87("loadInteger", "i64", "", (f, env) => {
-    const u = unit(f, env);
-    const value = roundExtended(u, convert(u, unpackInteger(f, f.param(0, "i64").get())), { precision: 64 });
-    f.call(env.fn("x87.push"), value.mantissa, value.top, i32(0));
+    const { m, se } = ofInteger(f, f.param(0, "i64").get());
+    f.call(env.fn("x87.push"), m, se, i32(0));
   }),
 
   /** FBLD: the low 64 bits and the 16 above. Digits over 9 are undefined; they count as what they are. */

@@ -18,15 +18,26 @@ export function x87(mnemonic: string, meaning: Meaning, encodings: string): Row[
   });
 }
 
+/** FSW.ES. */
+const ERROR_SUMMARY = 0x80;
+const SEGMENTS = ["es", "cs", "ss", "ds", "fs", "gs"] as const;
+
+/**
+ * The opcode register changes only where an exception is unmasked, as on all processors whose fopcode compatibility mode is off (8.1.9).
+ */
 function noting(meaning: Meaning, opcode: number): Meaning {
   return (m: Context, ...operands: Operand[]) => {
     meaning(m, ...operands);
     const memory = operands.find((o) => o.isMemory);
-    if (memory) m.runtime("x87.noteOperand", m.rip(), i32(opcode), memory.offset(), m.dataSegment());
-    else {
-      const register = operands[0];
-      m.runtime("x87.note", m.rip(), register ? register.number().or(opcode) : i32(opcode));
-    }
+    const register = memory ? undefined : operands[0];
+    m.set("fip", m.rip());
+    m.set("fcs", m.get("cs.selector"));
+    m.f.if(m.get("fsw").and(ERROR_SUMMARY), () => m.set("fop", register ? register.number().or(opcode) : i32(opcode)));
+    if (!memory) return;
+    m.set("fdp", memory.offset());
+    const segment = m.dataSegment();
+    const known = segment.known === undefined ? undefined : SEGMENTS[Number(segment.known)];
+    m.set("fds", known ? m.get(`${known}.selector`) : m.runtimeFor("i32", "x87.selector", segment));
   };
 }
 
