@@ -233,6 +233,7 @@ export class Cpu implements CpuContext {
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
     this.r.set("codeMapLast", codeMapLast);
     this.r.set("codeEpoch", codeEpoch);
+    this.r.set("firstRegion", software().handlers.size);
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();

@@ -109,7 +109,10 @@ const RECORD_BYTES_PER_ENTRY_BYTE = 16;
 /** For each table slot, i32: how often its region may still be left until it is looked at again. */
 export const REGION_EXITS = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_BYTES_PER_ENTRY_BYTE;
 
-export const RAM_BASE = REGION_EXITS + 1 * MiB;
+/** For each table slot, 16 bytes: mapping of code (i32) and linear address (i64 at 8) with which its region was last found to be in order. */
+export const REGION_MAPS = REGION_EXITS + 512 * KiB;
+
+export const RAM_BASE = REGION_EXITS + 2 * MiB;
 
 /** Addresses of parts that lie one behind the other, by their sizes; `size` is where the last one ends. */
 function layOut<Names extends string>(base: number, sizes: Record<Names, number>): Record<Names | "size", number> {

@@ -33,12 +33,19 @@ field("rip", "i64", "offset in CS of the next instruction; current only outside 
 
 // Arithmetic flags are kept as the result they come from (SDM vol. 1, 3.4.3.1); see cpu/flags.ts for the encoding.
 field("flagResult", "i64", "last result, sign-extended to 64 bits: ZF, SF and PF follow from it");
+field("flagMisc", "i32", "bit 3 AF, bit 0 flips SF, bit 1 flips PF");
+field("flagUpper", "i32", "upper half of what flagMisc holds while flags wait in another form", "engine");
 field(
   "flagCarry",
   "i32",
   "carries out of the two top bits: bit 31 is CF, bit 31 ^ bit 30 is OF; the rest means nothing",
 );
-field("flagMisc", "i32", "bit 3 AF, bit 0 flips SF, bit 1 flips PF");
+field(
+  "flagKind",
+  "i32",
+  "form the flags wait in between regions of compiled code (jit/region-flags.ts); 0 for all others",
+  "engine",
+);
 field("eflags", "i32", "EFLAGS without the arithmetic flags: TF IF DF IOPL NT RF VM AC VIF VIP ID and bit 1");
 
 for (const name of SEGMENT_NAMES) {
@@ -138,6 +145,7 @@ field(
   "exceptions delivered since generated code was last entered: budget used, and not retired",
   "engine",
 );
+field("firstRegion", "i32", "lowest table slot of compiled code", "engine");
 field("codeEpoch", "i32", "goes up when all code pages are dropped", "engine");
 field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine");
 field("scratch1", "i64", "the same", "engine");

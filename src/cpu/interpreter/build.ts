@@ -14,7 +14,7 @@ import {
   type ValType,
 } from "../../wasm/index.ts";
 import type { Addressing, Variant } from "../instruction-writer.ts";
-import { storeFlags } from "../jit/region-flags.ts";
+import { settleFlags, storeFlags } from "../jit/region-flags.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
@@ -187,6 +187,7 @@ export function runtimeFunctions(handlerType: IndirectType, extra: readonly Runt
     ...TRAP_FUNCTIONS,
     ...controlFunctions(handlerType),
     storeFlags,
+    settleFlags,
     ...extra,
   ];
 }

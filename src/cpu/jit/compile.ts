@@ -25,7 +25,10 @@ export function compileRegion(
   const graph = { successors: blocks.map((b) => b.successors), entries: found.entries };
   const shape = structure(graph, MAX_ENTRIES);
   if (!shape) return undefined;
-  const region = new RegionCode(name, module, id, found.pages, in64);
+  const usesFlags = blocks.some((b) =>
+    b.instructions.some(({ flags }) => flags.reads || flags.conditional || flags.kind !== undefined),
+  );
+  const region = new RegionCode(name, module, id, found.pages, in64, usesFlags);
   new Compiler(region, blocks, shape).write();
   return { f: region.f, entries: shape.entries.map((b) => blocks[b]!.pos) };
 }
@@ -36,7 +39,7 @@ export function probe(
   insn: Omit<Instruction, "flags" | "movesStack">,
   in64: boolean,
 ): { flags: FlagUse; movesStack: boolean } | undefined {
-  const region = new RegionCode("probe", module, { slot: 0, number: 0 }, [], in64);
+  const region = new RegionCode("probe", module, { slot: 0, number: 0 }, [], in64, true);
   const full: Instruction = {
     ...insn,
     flags: { reads: false, kind: undefined, conditional: false },

@@ -14,6 +14,7 @@ import {
   RAM_BASE,
   REGION_ENTRIES,
   REGION_EXITS,
+  REGION_MAPS,
 } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import { type CodeView, findBlocks, type Instruction, type Limits } from "./blocks.ts";
@@ -356,6 +357,8 @@ export class Jit {
       alive: true,
     };
     this.#countExits(slot);
+    // No page begins at an odd address: the pages are looked at when it is first entered.
+    this.#words[(REGION_MAPS + slot * 16 + 8) >> 2] = 1;
     this.#regions.add(region);
     this.#bySlot.set(slot, region);
     for (const page of region.pages) {

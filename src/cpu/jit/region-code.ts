@@ -24,7 +24,15 @@ import {
   type ValType,
 } from "../../wasm/index.ts";
 import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
-import { ARENA_BASE, CALL_STACK, CALL_STACK_SIZE, REGION_ENTRIES, REGION_EXITS, STATE_BASE } from "../memory-map.ts";
+import {
+  ARENA_BASE,
+  CALL_STACK,
+  CALL_STACK_SIZE,
+  REGION_ENTRIES,
+  REGION_EXITS,
+  REGION_MAPS,
+  STATE_BASE,
+} from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
@@ -68,6 +76,8 @@ export class RegionCode {
   /** What tells it from all other regions, in 24 bits. */
   readonly #number: number;
   readonly #pages: readonly RegionPage[];
+  /** Whether any instruction has to do with flags. */
+  readonly #usesFlags: boolean;
   readonly #registers: (Local<"i64"> | undefined)[] = [];
   readonly #written: boolean[] = [];
   readonly #vectors: (Local<"v128"> | undefined)[] = [];
@@ -89,7 +99,14 @@ export class RegionCode {
   /** Instructions of the present block that are done. */
   done = 0;
 
-  constructor(name: string, module: RegionModule, id: RegionId, pages: readonly RegionPage[], in64: boolean) {
+  constructor(
+    name: string,
+    module: RegionModule,
+    id: RegionId,
+    pages: readonly RegionPage[],
+    in64: boolean,
+    usesFlags: boolean,
+  ) {
     const f = new FunctionBuilder(name, 0, { params: HANDLER_PARAMS, results: ["i32"] });
     this.f = f;
     this.#module = module;
@@ -98,6 +115,7 @@ export class RegionCode {
     this.#number = id.number & 0xff_ffff;
     this.#pages = pages;
     this.in64 = in64;
+    this.#usesFlags = usesFlags;
     this.tlb = f.local("i32");
     this.#base = f.local("i64");
     this.#target = f.local("i64");
@@ -173,10 +191,16 @@ export class RegionCode {
   /** The flags into the state, for a runtime function. */
   storeFlags(): void {
     this.flags.leaveWith();
-    this.#storeFlags();
+    this.#settleFlags();
   }
-  #storeFlags(): void {
+  /** Flags into the state as everybody knows them. */
+  #settleFlags(): void {
     const { a, b, c, kind } = this.#flagLocals;
+    if (!this.#usesFlags) {
+      this.f.call(this.#module.fn("settle_flags"));
+      return;
+    }
+    this.#set("flagKind", i32(FLAG_KIND.triple));
     this.f.if(
       kind.get(),
       () => this.f.call(this.#module.fn("store_flags"), kind.get(), a.get(), b.get(), c.get()),
@@ -187,12 +211,24 @@ export class RegionCode {
       },
     );
   }
+  /** Flags into the state in the form they have, for the next region. */
+  #handFlagsOn(): void {
+    if (!this.#usesFlags) return;
+    const { a, b, c, kind } = this.#flagLocals;
+    this.#set("flagResult", a.get());
+    this.f.store("i64.store", i32(0), b.get(), STATE_BASE + offsetOf("flagMisc"));
+    this.#set("flagCarry", c.get());
+    this.#set("flagKind", kind.get());
+  }
   loadFlags(): void {
+    this.#takeFlags();
+    this.flags.reloaded();
+  }
+  #takeFlags(): void {
     const { a, b, c } = this.#flagLocals;
     a.set(this.#get("flagResult", "i64"));
+    b.set(this.f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("flagMisc")));
     c.set(this.#get("flagCarry"));
-    b.set(this.#get("flagMisc").extendU());
-    this.flags.reloaded();
   }
 
   // ---- ways out, from inside a block
@@ -284,12 +320,13 @@ export class RegionCode {
       this.#writeEnd(EXIT.fault);
     });
     f.unreachable();
-    f.prepend(() => this.#prologue(many));
+    f.prepend(() => this.#prologue(many, needsTriple));
   }
 
   #writeEnd(code: number): void {
     const { f } = this;
     this.#spill();
+    this.#settleFlags();
     const info = this.#info.get() as I32;
     const shift = 32 - INFO.position;
     const pos = info.shl(shift).shrS(shift).extendS();
@@ -297,7 +334,8 @@ export class RegionCode {
     this.#set("rip", this.in64 ? rip : rip.and(0xffff_ffff));
     const done = info.shrU(INFO.position).and((1 << INFO.count) - 1);
     this.#set("budget", (this.budget.get() as I32).sub(done));
-    f.return(i32(code));
+    if (code === EXIT.fault) f.returnCall(this.#module.fn("take_fault"), this.#get("budget"));
+    else f.return(i32(code));
   }
 
   #writeExit(): void {
@@ -308,9 +346,11 @@ export class RegionCode {
     this.#spill();
     this.#countExit(0);
     f.if(budget.gtS(this.#get("attention")).and(record.nez()), () => {
+      this.#handFlagsOn();
       this.#set("ripPage", target.and(-4096));
       f.returnCall(this.#module.fn("dispatch"), record, budget);
     });
+    this.#settleFlags();
     f.returnCall(this.#module.fn("enter"), target, budget);
   }
 
@@ -337,11 +377,13 @@ export class RegionCode {
         }
         this.#set("ripPage", page);
         this.#spill();
+        this.#handFlagsOn();
         this.#countExit(1);
         f.returnCall(this.#module.fn("dispatch"), record, budget);
       });
     });
     this.#spill();
+    this.#settleFlags();
     f.returnCall(this.#module.fn("enter"), target, budget);
   }
   /** Counts the ways out, so that a region that is left often can be made anew with more in it. */
@@ -360,15 +402,15 @@ export class RegionCode {
 
   /** To the entry that `entry` names. */
   #round(needsTriple: boolean): void {
-    const { f } = this;
-    if (needsTriple) {
-      f.if(this.#flagLocals.kind.get(), () => {
-        this.#storeFlags();
-        this.loadFlags();
-        this.#flagLocals.kind.set(i32(FLAG_KIND.triple));
-      });
-    }
-    f.br(this.#labels!.dispatch);
+    if (needsTriple) this.#toTriple();
+    this.f.br(this.#labels!.dispatch);
+  }
+  #toTriple(): void {
+    this.f.if(this.#flagLocals.kind.get(), () => {
+      this.#settleFlags();
+      this.#takeFlags();
+      this.#flagLocals.kind.set(i32(FLAG_KIND.triple));
+    });
   }
 
   /** A return to the last call of this region that is still open needs no look at any table. */
@@ -405,11 +447,10 @@ export class RegionCode {
         this.f.store("v128.store", i32(0), local.get(), STATE_BASE + offsetOf("ymm0") + n * 16);
       }
     });
-    this.#storeFlags();
   }
 
   /** In front of everything: may the region be entered, and where; then its registers. */
-  #prologue(many: boolean): void {
+  #prologue(many: boolean, needsTriple: boolean): void {
     const { f } = this;
     const record = f.param(0, "i32").get() as I32;
     const instead = () => f.returnCall(this.#module.fn("dispatch_single"), record, this.budget.get());
@@ -421,7 +462,31 @@ export class RegionCode {
     } else this.#base.set(page);
     for (const field of this.#assumed) f.if(this.#get(field), instead);
     if (!this.in64) f.if(f.callFor("i32", this.#module.fn("flat_segments")).eqz(), instead);
-    if (this.#pages.length > 1) {
+    if (this.#pages.length > 1) this.#checkPages(many, instead);
+    if (this.#tlbUsed) this.loadTlb();
+    this.#registers.forEach((local, n) => {
+      local?.set(f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("rax") + n * 8));
+    });
+    this.#vectors.forEach((local, n) => {
+      local?.set(f.loadExpr("v128.load", i32(0), STATE_BASE + offsetOf("ymm0") + n * 16));
+    });
+    if (!this.#usesFlags) return;
+    this.#takeFlags();
+    this.#flagLocals.kind.set(this.#get("flagKind"));
+    if (needsTriple) this.#toTriple();
+  }
+
+  /** Are all pages still where they were? As long as `codeMap` is the same, those that were are. */
+  #checkPages(many: boolean, instead: () => void): void {
+    const { f } = this;
+    const cell = REGION_MAPS + this.#slot * 16;
+    const map = this.#get("codeMap");
+    const base = this.#base.get() as I64;
+    const same = f
+      .loadExpr("i32.load", i32(0), cell)
+      .eq(map)
+      .and(f.loadExpr("i64.load", i32(0), cell + 8).eq(base));
+    f.if(same.eqz(), () => {
       for (const { distance, codePage } of this.#pages) {
         if (distance === 0 && !many) continue;
         const linear = f.let(this.linear(distance * 4096));
@@ -432,15 +497,9 @@ export class RegionCode {
           .or(f.loadExpr("i32.load", entry, 8).ne(codePage));
         f.if(wrong, instead);
       }
-    }
-    if (this.#tlbUsed) this.loadTlb();
-    this.#registers.forEach((local, n) => {
-      local?.set(f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("rax") + n * 8));
+      f.store("i32.store", i32(0), map, cell);
+      f.store("i64.store", i32(0), base, cell + 8);
     });
-    this.#vectors.forEach((local, n) => {
-      local?.set(f.loadExpr("v128.load", i32(0), STATE_BASE + offsetOf("ymm0") + n * 16));
-    });
-    this.loadFlags();
   }
 
   useTlb(): Local<"i32"> {

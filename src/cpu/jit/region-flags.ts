@@ -507,6 +507,20 @@ function replay(flags: Flags, kind: FlagKind, a: I64, b: I64): void {
 
 const LAST_KIND = FLAG_KIND.dec + 3;
 
+/** Flags that wait in the state, into the form everybody knows. */
+export const settleFlags = runtime("settle_flags", "", "", (f, env) => {
+  const kind = env.get("flagKind");
+  f.if(kind, () => {
+    env.set("flagKind", i32(0));
+    const operands = [
+      env.get("flagResult", "i64"),
+      f.load("i64.load", i32(env.address("flagMisc"))),
+      env.get("flagCarry"),
+    ];
+    f.call(env.fn("store_flags"), kind, ...operands);
+  });
+});
+
 /** Flags of any form into the state. */
 export const storeFlags = runtime("store_flags", "i32 i64 i64 i32", "", (f, env) => {
   const a = f.let(f.param(1, "i64").get());

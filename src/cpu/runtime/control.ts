@@ -166,9 +166,14 @@ export function controlFunctions(type: IndirectType) {
   });
 
   /** For compiled code, which has no table of its own. */
-  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f) => dispatch(f, record(f), budgetOf(f)));
+  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) => {
+    const slot = f.load("i32.load16_u", record(f), RECORD.handler);
+    f.if(env.get("flagKind"), () => f.if(slot.ltU(env.get("firstRegion")), () => f.call(env.fn("settle_flags"))));
+    f.returnCallIndirect(type, slot, record(f), budgetOf(f));
+  });
   /** The same for the record's own handler: where a region that begins there may not be entered. */
-  const dispatchSingle = runtime("dispatch_single", "i32 i32", "i32", (f) => {
+  const dispatchSingle = runtime("dispatch_single", "i32 i32", "i32", (f, env) => {
+    f.call(env.fn("settle_flags"));
     const single = f.loadExpr("i32.load16_u", record(f), RECORD.single);
     f.returnCallIndirect(type, single, record(f), budgetOf(f));
   });
