@@ -5,7 +5,7 @@
  * instruction set them.
  */
 import type { AnyInt, Bits, ConditionCode, Flags } from "../isa/context.ts";
-import { type ExprOf, type FunctionBuilder, type I32, type I64, i32, type ValType } from "../wasm/index.ts";
+import { type ExprOf, type F64, type FunctionBuilder, type I32, type I64, i32, type ValType } from "../wasm/index.ts";
 
 /** Where the three values are kept: state fields in the interpreter, locals in a region. */
 export interface FlagStore {
@@ -95,6 +95,12 @@ export class LazyFlags implements Flags {
   }
   setZf(zf: I32): void {
     this.#setDirect(this.#f.let(zf), this.sf(), this.pf(), this.af());
+  }
+  compare(x: F64, y: F64): void {
+    const unordered = x.compare("ne", x).or(y.compare("ne", y));
+    const below = x.compare("ge", y).eqz();
+    const equal = x.compare("lt", y).or(x.compare("gt", y)).eqz();
+    this.set(this.#f.let(below.or(unordered.shl(PF_IMAGE)).or(equal.shl(ZF_IMAGE))));
   }
   set(image: I32): void {
     const bit = (n: number) => image.shrU(n).and(1);

@@ -75,6 +75,8 @@ export interface Flags {
   setCfOf(cf: I32, of: I32): void;
   /** ZF alone changes (LAR, CMPXCHG8B, VERR…); 0/1. */
   setZf(zf: I32): void;
+  /** ZF PF CF by how two numbers compare, as UCOMISD has it: CF less, ZF equal, all three unordered. OF SF AF are cleared. */
+  compare(x: F64, y: F64): void;
   /** The six arithmetic flags from an image laid out as EFLAGS (bits 0 2 4 6 7 11); other bits are ignored. */
   set(image: I32): void;
   /** The six arithmetic flags, laid out as EFLAGS; other bits zero. */

@@ -10,18 +10,20 @@
 import type { AnyInt, Bits, ConditionCode, Flags } from "../../isa/context.ts";
 import {
   type ExprOf,
+  type F64,
   type FunctionBuilder,
   type I32,
   type I64,
   i32,
   type Local,
+  op,
   type ValType,
 } from "../../wasm/index.ts";
 import { type FlagStore, LazyFlags } from "../flags.ts";
 import { runtime } from "../runtime/define.ts";
 
 /** Forms in which the locals hold flags: two bits of operand size below the operation. */
-export const FLAG_KIND = { triple: 0, logic: 1, add: 4, sub: 8, inc: 12, dec: 16 } as const;
+export const FLAG_KIND = { triple: 0, logic: 1, numbers: 2, add: 4, sub: 8, inc: 12, dec: 16 } as const;
 /** At run time only: a block that several forms lead into. */
 export const MIXED = -1;
 export type FlagKind = number;
@@ -59,7 +61,11 @@ export interface FlagPoint {
   readonly kind: FlagKind;
   readonly deferred: Triple | undefined;
   readonly result: AnyInt | undefined;
+  readonly numbers: Numbers | undefined;
 }
+
+/** Two numbers that were compared. */
+type Numbers = readonly [F64, F64];
 
 /** What one instruction does to flags, found by writing it into nothing. */
 export interface FlagUse {
@@ -80,6 +86,8 @@ export class RegionFlags implements Flags {
   #deferred: Triple | undefined;
   /** The result the flags belong to, while it is at hand. */
   #result: AnyInt | undefined;
+  /** The numbers the flags follow from, while they are at hand. */
+  #numbers: Numbers | undefined;
   /** Inside an instruction that sets flags on one path only: everything goes to the locals at once. */
   #direct = false;
   use: FlagUse = { reads: false, kind: undefined, conditional: false };
@@ -105,11 +113,11 @@ export class RegionFlags implements Flags {
 
   /** Whether the flags follow from temporaries of the instruction that began last. */
   get holds(): boolean {
-    return this.#set && (this.#deferred !== undefined || this.#result !== undefined);
+    return this.#set && !this.free;
   }
   /** Whether the instruction that began last, or one before, left nothing that flags still follow from. */
   get free(): boolean {
-    return this.#deferred === undefined && this.#result === undefined;
+    return this.#deferred === undefined && this.#result === undefined && this.#numbers === undefined;
   }
 
   /** A block begins whose predecessors left this form. */
@@ -117,6 +125,7 @@ export class RegionFlags implements Flags {
     this.kind = kind;
     this.#deferred = undefined;
     this.#result = undefined;
+    this.#numbers = undefined;
     this.#direct = false;
   }
 
@@ -146,12 +155,13 @@ export class RegionFlags implements Flags {
 
   /** What is known of the flags at this point, to go on with after another path was written. */
   save(): FlagPoint {
-    return { kind: this.kind, deferred: this.#deferred, result: this.#result };
+    return { kind: this.kind, deferred: this.#deferred, result: this.#result, numbers: this.#numbers };
   }
   restore(point: FlagPoint): void {
     this.kind = point.kind;
     this.#deferred = point.deferred;
     this.#result = point.result;
+    this.#numbers = point.numbers;
     this.#direct = false;
   }
 
@@ -203,6 +213,16 @@ export class RegionFlags implements Flags {
   }
   setZf(zf: I32): void {
     this.#eagerly((flags) => flags.setZf(zf));
+  }
+  compare(x: F64, y: F64): void {
+    if (this.#direct) {
+      this.#eagerly((flags) => flags.compare(x, y));
+      return;
+    }
+    this.#locals.a.set(op("i64.reinterpret_f64", x));
+    this.#locals.b.set(op("i64.reinterpret_f64", y));
+    this.#becomes(FLAG_KIND.numbers, undefined);
+    this.#numbers = [x, y];
   }
   set(image: I32): void {
     this.#eagerly((flags) => flags.set(image));
@@ -264,6 +284,7 @@ export class RegionFlags implements Flags {
     this.kind = kind;
     this.#deferred = undefined;
     this.#result = result;
+    this.#numbers = undefined;
   }
 
   /** Lets the arithmetic of cpu/flags.ts set the flags from the triple they have now. */
@@ -304,6 +325,7 @@ export class RegionFlags implements Flags {
     this.kind = FLAG_KIND.triple;
     this.#deferred = triple;
     this.#result = undefined;
+    this.#numbers = undefined;
   }
 
   /** Flags as cpu/flags.ts reads them. */
@@ -361,6 +383,8 @@ export class RegionFlags implements Flags {
     switch (operationOf(this.kind)) {
       case FLAG_KIND.logic:
         return i32(0);
+      case FLAG_KIND.numbers:
+        return this.#compareNumbers(2);
       case FLAG_KIND.add:
         return this.#sum(bits).ltU(narrow(bits, a.get()));
       case FLAG_KIND.sub:
@@ -406,6 +430,7 @@ export class RegionFlags implements Flags {
   /** The condition as one comparison; undefined where it needs the flags themselves. */
   #compare(code: ConditionCode): I32 | undefined {
     if (operationOf(this.kind) === FLAG_KIND.sub) return this.#compareOperands(code);
+    if (this.kind === FLAG_KIND.numbers) return this.#compareNumbers(code);
     const even = code & ~1;
     const negate = (value: I32 | undefined) => (value && code & 1 ? value.eqz() : value);
     if (even === 2) return negate(this.#carry());
@@ -474,6 +499,40 @@ export class RegionFlags implements Flags {
     }
   }
 
+  /** By numbers: SF and OF are zero. */
+  #compareNumbers(code: ConditionCode): I32 {
+    const { a, b } = this.#locals;
+    const [x, y] = this.#numbers ?? [numberOf(a.get()), numberOf(b.get())];
+    switch (code) {
+      case 0:
+      case 8:
+      case 12:
+        return i32(0);
+      case 1:
+      case 9:
+      case 13:
+        return i32(1);
+      case 2:
+        return x.compare("ge", y).eqz();
+      case 3:
+        return x.compare("ge", y);
+      case 4:
+      case 14:
+        return x.compare("lt", y).or(x.compare("gt", y)).eqz();
+      case 5:
+      case 15:
+        return x.compare("lt", y).or(x.compare("gt", y));
+      case 6:
+        return x.compare("gt", y).eqz();
+      case 7:
+        return x.compare("gt", y);
+      default: {
+        const ordered = x.compare("eq", x).and(y.compare("eq", y));
+        return code === 10 ? ordered.eqz() : ordered;
+      }
+    }
+  }
+
   #reads(): void {
     if (this.use.kind === undefined && !this.use.conditional) this.use.reads = true;
   }
@@ -484,12 +543,17 @@ export class RegionFlags implements Flags {
   }
 }
 
+const numberOf = (bits: I64): F64 => op("f64.reinterpret_i64", bits) as F64;
+
 /** Sets flags as the operation of this form did. */
 function replay(flags: Flags, kind: FlagKind, a: I64, b: I64): void {
   const bits = bitsOf(kind);
   switch (operationOf(kind)) {
     case FLAG_KIND.logic:
       flags.logic(64, a);
+      break;
+    case FLAG_KIND.numbers:
+      flags.compare(numberOf(a), numberOf(b));
       break;
     case FLAG_KIND.add:
       flags.add(bits, narrow(bits, a), narrow(bits, b));

@@ -2,10 +2,11 @@
  * ADD, SUB, MUL, DIV, SQRT, MIN, MAX, ADDSUB, HADD and HSUB (SDM vol. 1, 5.5.1.2, 5.6.1.2, 5.7.3, 5.7.4). The fast
  * path is in sse-fast.ts.
  */
-import { type Expr, i32, v128 } from "../../wasm/index.ts";
+import { type Expr, v128 } from "../../wasm/index.ts";
 import type { Context, Meaning, Vec } from "../context.ts";
 import { insn, type Row } from "../row.ts";
-import { type Operation, packedResult, paired, pairInMiddle, pairPlain, scalarResult } from "./sse-fast.ts";
+import { plainPair } from "./sse-compare.ts";
+import { type Operation, packedResult, scalarResult } from "./sse-fast.ts";
 import { DOUBLE, guarded, notAll, type Precision, plainLanes, SINGLE, slowVector } from "./sse-guard.ts";
 
 type Name = Operation | "min" | "max";
@@ -14,14 +15,8 @@ type Name = Operation | "min" | "max";
 function extreme(m: Context, p: Precision, name: "min" | "max", scalar: boolean, a: Vec, b: Vec, slow: () => Vec): Vec {
   const chosen = b.op(`${p.float}.p${name}`, a);
   if (!scalar) return guarded(m, [notAll(p, plainLanes(p, a).and(plainLanes(p, b)))], () => chosen, slow);
-  const both = m.f.let(paired(p, a, b));
-  const plain = m.f.choose(
-    pairInMiddle(p, both),
-    () => i32(1),
-    () => pairPlain(p, both),
-  );
   const lanes = (v: Vec): Expr => (p === SINGLE ? v.lane("f32x4", 0) : v.lane("f64x2", 0));
-  return guarded(m, [plain.eqz()], () => a.withLane(p.float, 0, lanes(chosen)), slow);
+  return guarded(m, [plainPair(m, p, a, b).eqz()], () => a.withLane(p.float, 0, lanes(chosen)), slow);
 }
 
 const scalar =

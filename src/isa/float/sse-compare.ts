@@ -2,25 +2,20 @@
  * CMPccxx, COMIS and UCOMIS (SDM vol. 1, 5.5.1.3, 5.6.1.3). Between numbers that are neither NaNs nor denormals a comparison raises
  * nothing, whatever MXCSR says.
  */
-import { i32, op, select, v128 } from "../../wasm/index.ts";
-import type { I32, Meaning, Operand, Vec } from "../context.ts";
+import { type F64, f64, i32, op, select, v128 } from "../../wasm/index.ts";
+import type { Context, I32, Meaning, Operand, Vec } from "../context.ts";
 import { insn, type Row } from "../row.ts";
+import { paired, pairInMiddle, pairPlain } from "./sse-fast.ts";
 import {
-  asReal,
-  type Bits,
   DOUBLE,
-  denormal,
   guarded,
   lane,
   notAll,
   type Precision,
   plainLanes,
-  type Real,
   SINGLE,
   slowInteger,
   slowVector,
-  source,
-  vector,
   wide,
 } from "./sse-guard.ts";
 
@@ -63,57 +58,54 @@ export const comparePacked =
     );
   };
 
-const unordered = (x: Real, y: Real): I32 => x.compare("ne", x as never).or(y.compare("ne", y as never));
-
-/** Conditions under which a comparison has something to report. */
-const special = (p: Precision, a: Bits, b: Bits): I32[] => [
-  unordered(asReal(p, a), asReal(p, b)),
-  denormal(p, a).or(denormal(p, b)),
-];
+/** 1 where a comparison of the two has nothing to report. */
+export function plainPair(m: Context, p: Precision, a: Vec, b: Vec): I32 {
+  const both = m.f.let(paired(p, a, b));
+  return m.f.choose(
+    pairInMiddle(p, both),
+    () => i32(1),
+    () => pairPlain(p, both),
+  );
+}
 
 export const compareScalar =
   (p: Precision, predicates: 8 | 32): Meaning =>
   (m, dst, src, imm) => {
-    const b = source(src!);
-    const before = dst!.readVec();
-    const a = m.f.let(lane(p, before));
+    const b = src!.readVec();
+    const a = dst!.readVec();
     const number = (imm!.read() as I32).and(predicates - 1);
     dst!.writeVec(
       guarded(
         m,
-        special(p, a, b),
-        () => {
-          const mask = predicate(p, imm!, before, vector(p, b));
-          return before.withLane(p.int, 0, lane(p, mask));
-        },
-        () => slowVector(m, `sse.cmps${p.letter}`, before, vector(p, b), number),
+        [plainPair(m, p, a, b).eqz()],
+        () => a.withLane(p.int, 0, lane(p, predicate(p, imm!, a, b))),
+        () => slowVector(m, `sse.cmps${p.letter}`, a, b, number),
       ),
     );
   };
-
-const CF = 1;
-const PF = 4;
-const ZF = 0x40;
 
 /** ZF, PF and CF say how the operands compare; OF, SF and AF are cleared. */
 const flagsOf =
   (p: Precision, quiet: boolean): Meaning =>
   (m, first, second) => {
-    const b = source(second!);
-    const a = m.f.let(lane(p, first!.readVec()));
-    const [x, y] = [asReal(p, a), asReal(p, b)];
-    const image = guarded(
-      m,
-      special(p, a, b),
-      () => x.compare("lt", y as never).or(x.compare("eq", y as never).shl(6)),
-      () => {
-        // 1 less, 2 equal, 4 greater, 8 unordered.
-        const order = slowInteger(m, `sse.comis${p.letter}`, wide(a), wide(b), i32(quiet ? 1 : 0)).wrap();
-        const equal = select(order.and(2), i32(ZF), i32(0));
-        return select(order.and(8), i32(ZF | PF | CF), equal.or(order.and(CF)));
-      },
-    );
-    m.flags.set(image);
+    const b = second!.readVec();
+    const a = first!.readVec();
+    const number = (v: Vec): F64 =>
+      p === SINGLE ? (op("f64.promote_f32", v.lane("f32x4", 0)) as F64) : v.lane("f64x2", 0);
+    const [x, y] = [m.f.variable(number(a)), m.f.variable(number(b))];
+    m.f.if(plainPair(m, p, a, b).eqz(), () => {
+      // 1 less, 2 equal, 4 greater, 8 unordered: by numbers that are so. With DAZ these are not the operands.
+      const order = slowInteger(
+        m,
+        `sse.comis${p.letter}`,
+        wide(lane(p, a)),
+        wide(lane(p, b)),
+        i32(quiet ? 1 : 0),
+      ).wrap();
+      x.set(select(order.and(8), f64(Number.NaN), select(order.and(4), f64(1), f64(0))));
+      y.set(select(order.and(1), f64(1), f64(0)));
+    });
+    m.flags.compare(x.get(), y.get());
   };
 
 export const SSE_COMPARE: Row[] = [

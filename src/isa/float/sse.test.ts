@@ -14,11 +14,13 @@ import { offsetOf } from "../../cpu/state.ts";
 import {
   type Callable,
   type ExprOf,
+  type F64,
   type FunctionBuilder,
   type I32,
   type I64,
   i32,
   ModuleBuilder,
+  select,
   type ValType,
 } from "../../wasm/index.ts";
 import type { AnyInt, Context, Operand } from "../context.ts";
@@ -159,7 +161,13 @@ function write(c: Case, f: FunctionBuilder, env: RuntimeEnv, callables: Readonly
     f,
     get: env.get,
     set: env.set,
-    flags: { set: (image: I32) => env.set("eflags", image) } as Context["flags"],
+    flags: {
+      compare: (x: F64, y: F64) => {
+        const unordered = f.let(x.compare("ne", x).or(y.compare("ne", y)));
+        const [below, equal] = [x.compare("lt", y), x.compare("eq", y).shl(6)];
+        env.set("eflags", select(unordered, i32(0x45), below.or(equal)));
+      },
+    } as Context["flags"],
     runtime: (name, ...values) => void call(undefined, name, values),
     runtimeFor: <T extends ValType>(type: T, name: string, ...values: ExprOf<ValType>[]) =>
       call(type, name, values) as ExprOf<T>,
