@@ -7,7 +7,7 @@ import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
-import { Jit } from "./jit/jit.ts";
+import { Jit, type JitPorts } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
 import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
 import type { CpuPorts, PortSize } from "./ports.ts";
@@ -17,7 +17,7 @@ import { ATTENTION, EXIT } from "./runtime/exits.ts";
 import type { Imports } from "./runtime/imports.ts";
 import { TRAP } from "./runtime/traps.ts";
 import { type CpuSnapshot, readFields, writeFields } from "./snapshot.ts";
-import { software } from "./software.ts";
+import { type Software, software } from "./software.ts";
 import { type CpuEntry, setEntryState, setResetState } from "./start.ts";
 import { offsetOf, SEGMENT_NAMES, STATE_SIZE } from "./state.ts";
 import { DF, GuestFault, PF, type SegmentCache, type SystemMemory, UD } from "./system/access.ts";
@@ -28,7 +28,7 @@ import { AVX_STATE, CR0_PE, CR0_TS, CR4_OSXSAVE, IF, RF, TF, VM } from "./system
 import { OPERATIONS } from "./system/operations.ts";
 import { TaskFault } from "./system/tasks.ts";
 
-interface Exports extends CodeCacheExports, LinearMemoryExports {
+export interface CpuExports extends CodeCacheExports, LinearMemoryExports {
   run(budget: number): number;
   run_step(at: number): number;
   ram_host(physical: bigint): number;
@@ -63,7 +63,17 @@ export interface CpuOptions {
    * a longer one has depends on what the TLB holds: with this the count follows from what the guest does alone.
    */
   readonly elementwise?: boolean;
+  /** Takes the place of parts that a vCPU is made of otherwise, for whoever looks on while it runs (statistics/). */
+  readonly instruments?: Instruments;
 }
+
+export interface Instruments {
+  readonly engine: Software;
+  exports(original: CpuExports): CpuExports;
+  jit(ports: JitPorts): Jit;
+}
+
+const newJit = (ports: JitPorts): Jit => new Jit(ports);
 
 export type RunOutcome = "running" | "halted" | "shutdown";
 
@@ -124,7 +134,7 @@ export class Cpu implements CpuContext {
   readonly memory: SystemMemory;
   readonly code: CodeCache;
   readonly #jit: Jit | undefined;
-  readonly #x: Exports;
+  readonly #x: CpuExports;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #ramSize: number;
@@ -132,6 +142,7 @@ export class Cpu implements CpuContext {
   readonly #words: Int32Array;
   readonly #watch: number;
   readonly #elementwise: number;
+  readonly #firstRegion: number;
   /** An exception of a task that an instruction has just switched to; delivered before anything else runs. */
   #taskFault: TaskFault | undefined;
   #returns = false;
@@ -139,8 +150,8 @@ export class Cpu implements CpuContext {
   #retired = 0;
 
   constructor(options: CpuOptions) {
-    const { memory, ramSize, model, ports } = options;
-    const engine = software();
+    const { memory, ramSize, model, ports, instruments } = options;
+    const engine = instruments?.engine ?? software();
     this.ports = ports;
     this.id = options.id;
     this.features = featuresOf(model);
@@ -155,21 +166,24 @@ export class Cpu implements CpuContext {
     this.#attention = this.r.address("attention") >> 2;
     this.#watch = this.r.address("watch") >> 2;
     this.#elementwise = options.elementwise === true ? 1 : 0;
+    this.#firstRegion = engine.handlers.size;
     const table = new WebAssembly.Table({ element: "anyfunc", initial: engine.handlers.size + 1 });
     const imports = { env: { memory, table }, host: { ...this.#imports() } };
     const instance = new WebAssembly.Instance(engine.compiled, imports);
     if (this.features.has("avx")) new WebAssembly.Instance(engine.avx(), { ...imports, engine: instance.exports });
-    this.#x = instance.exports as unknown as Exports;
+    const exports = instance.exports as unknown as CpuExports;
+    this.#x = instruments?.exports(exports) ?? exports;
     const decoder = new Decoder(ROWS, this.features);
     this.code = new CodeCache(memory.buffer, ramSize, decoder, engine.handlers.slots, this.r, this.#x);
     if (options.jit) {
-      this.#jit = new Jit({
+      this.#jit = (instruments?.jit ?? newJit)({
         memory,
         table,
         firstSlot: engine.handlers.size,
         registers: this.r,
         decoder,
         effects: engine.effects,
+        observer: engine.observer,
         functions: { ...imports.host, ...instance.exports },
         threshold: options.jit.threshold,
         isSwitch: (slot) => engine.handlers.slots.isSwitch(slot),
@@ -233,7 +247,7 @@ export class Cpu implements CpuContext {
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
     this.r.set("codeMapLast", codeMapLast);
     this.r.set("codeEpoch", codeEpoch);
-    this.r.set("firstRegion", software().handlers.size);
+    this.r.set("firstRegion", this.#firstRegion);
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();

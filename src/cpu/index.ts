@@ -6,3 +6,4 @@ export type { ApicPort, CpuPorts, PortSize } from "./ports.ts";
 export type { CpuSnapshot } from "./snapshot.ts";
 export { type EnginePart, type GeneratedParts, generateInterpreter, software } from "./software.ts";
 export type { CpuEntry } from "./start.ts";
+export { CountingCpu, type CountingOptions, type CpuStatistics, sampler } from "./statistics/index.ts";

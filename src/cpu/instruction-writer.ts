@@ -194,6 +194,8 @@ export abstract class InstructionWriter implements Context {
    */
   hostFor(access: "slow_read" | "slow_write" | "slow_rmw", linear: I64, length: number, stack = false): I32 {
     const f = this.f;
+    const { observer } = this.#env;
+    observer?.access(f);
     const low = f.let(linear.wrap());
     const entry = f.let(dataTlbOffset(low).add(this.dataTlb()));
     const last = length > 1 ? linear.add(length - 1) : linear;
@@ -202,6 +204,7 @@ export abstract class InstructionWriter implements Context {
       last.and(-4096).eq(tag),
       () => low.add(f.loadExpr("i32.load", entry, 16)),
       () => {
+        observer?.miss(f);
         const host = this.runtimeFor("i32", access, linear, i32(length));
         if (stack) f.if(host.eqz(), () => f.call(this.fn("stack_fault")));
         this.faultIf(host.eqz());

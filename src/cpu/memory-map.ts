@@ -12,6 +12,18 @@ export const STATE_BASE = 4 * KiB;
 export const CALL_STACK = STATE_BASE + STATE_SIZE;
 export const CALL_STACK_SIZE = 1 * KiB;
 
+/** What observed code counts (statistics/observer.ts); `samples` are one number for each place that `where` may name. */
+export const COUNTERS = layOut(CALL_STACK + CALL_STACK_SIZE, {
+  accesses: 8,
+  misses: 8,
+  walks: 8,
+  compiledInstructions: 8,
+  regionsEntered: 8,
+  budget: 4,
+  where: 4,
+  samples: 16,
+});
+
 /**
  * Data TLB: direct-mapped on the page number, sets by privilege and address space (SDM vol. 3A, 4.10.2; runtime/translations.ts). An entry
  * is 32 bytes: read tag (i64), write tag (i64), addend (i32: host address = low half of the linear address + addend), flags (i32).
@@ -126,7 +138,6 @@ function layOut<Names extends string>(base: number, sizes: Record<Names, number>
   return Object.fromEntries([...placed, ["size", at]]) as Record<Names | "size", number>;
 }
 
-if (CALL_STACK + CALL_STACK_SIZE > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE)
-  throw new Error("memory map overlaps");
+if (COUNTERS.size > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
 if (TLB_GROUPS_BASE + TLB_GROUPS * TLB_GROUP.size > ARENA_BASE) throw new Error("memory map overlaps");
 if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

@@ -15,6 +15,7 @@ import {
   runtimeFunctions,
 } from "./interpreter/build.ts";
 import { RuntimeEffects } from "./jit/effects.ts";
+import type { CodeObserver } from "./runtime/define.ts";
 import { INTEGER_FUNCTIONS } from "./runtime/integer.ts";
 import { VECTOR_RUNTIME } from "./runtime/vector.ts";
 
@@ -25,6 +26,8 @@ export interface Software {
   readonly avx: () => WebAssembly.Module;
   /** What runtime functions do to the state. */
   readonly effects: RuntimeEffects;
+  /** Who looks on while its code runs, and compiled code's. */
+  readonly observer?: CodeObserver | undefined;
 }
 
 /** The modules: all that every model has, and AVX. */
@@ -40,21 +43,28 @@ const AVX: ReadonlySet<unknown> = new Set(AVX_ROWS);
 const BASE = ROWS.filter((row) => !AVX.has(row));
 
 /** Writes a module of the interpreter: about half a second of work, the same bytes each time. */
-export function generateInterpreter(part: EnginePart = "interpreter"): Uint8Array {
-  if (part === "interpreter") return buildInterpreter(BASE, FAMILIES);
-  return buildFurther(AVX_ROWS, numberHandlers(BASE, AVX_ROWS).first, FAMILIES);
+export function generateInterpreter(part: EnginePart = "interpreter", observer?: CodeObserver): Uint8Array {
+  if (part === "interpreter") return buildInterpreter(BASE, FAMILIES, observer);
+  return buildFurther(AVX_ROWS, numberHandlers(BASE, AVX_ROWS).first, FAMILIES, observer);
 }
 
 /** Makes the engine. */
 export function software(generated: GeneratedParts = {}): Software {
-  if (made) return made;
-  const compile = (part: EnginePart) => new WebAssembly.Module(generated[part]?.() ?? generateInterpreter(part));
+  return (made ??= make(generated));
+}
+
+/** Another one, whose code somebody looks at; made anew each time. */
+export const observedSoftware = (observer: CodeObserver): Software => make({}, observer);
+
+function make(generated: GeneratedParts, observer?: CodeObserver): Software {
+  const compile = (part: EnginePart) =>
+    new WebAssembly.Module(generated[part]?.() ?? generateInterpreter(part, observer));
   let avx: WebAssembly.Module | undefined;
-  made = {
+  return {
+    observer,
     handlers: numberHandlers(BASE, AVX_ROWS),
     effects: new RuntimeEffects(runtimeFunctions({ ...HANDLER, typeIndex: 0 }, FAMILIES)),
     compiled: compile("interpreter"),
     avx: () => (avx ??= compile("avx")),
   };
-  return made;
 }

@@ -19,7 +19,7 @@ import { STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
 import { DEBUG_FUNCTIONS } from "../runtime/debug.ts";
-import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
+import type { CodeObserver, RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
 import { IMPORTS } from "../runtime/imports.ts";
 import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
 import { TRANSLATION_FUNCTIONS } from "../runtime/translations.ts";
@@ -196,19 +196,23 @@ export function runtimeFunctions(handlerType: IndirectType, extra: readonly Runt
  * The module, its handlers in the order of numberHandlers. `extra` are the runtime functions that instruction families
  * bring along.
  */
-export function buildInterpreter(rows: readonly Row[], extra: readonly RuntimeFunction[]): Uint8Array {
+export function buildInterpreter(
+  rows: readonly Row[],
+  extra: readonly RuntimeFunction[],
+  observer?: CodeObserver,
+): Uint8Array {
   const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
   const byName = new Map<string, Callable>();
   for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
   const handlerType = module.indirect(HANDLER);
-  const runtimes = runtimeFunctions(handlerType, extra);
+  const runtimes = runtimeFunctions(handlerType, extra).map((r) => observer?.runtime(r) ?? r);
   const declared = runtimes.map((r) => {
     if (byName.has(r.name)) throw new Error(`runtime function ${r.name} is declared twice`);
     const f = module.func(r.name, r);
     byName.set(r.name, f);
     return f;
   });
-  const envFor = (f: FunctionBuilder): HandlerEnv => ({ ...environment(f, byName), handlerType });
+  const envFor = (f: FunctionBuilder): HandlerEnv => ({ ...environment(f, byName), handlerType, observer });
   runtimes.forEach((r, i) => {
     const f = declared[i]!;
     r.build(f, envFor(f));
@@ -259,13 +263,18 @@ function writeHandlers(
 }
 
 /** The module with the handlers of further rows, from slot `first` on. It imports the runtime functions from the other, as `engine`. */
-export function buildFurther(rows: readonly Row[], first: number, extra: readonly RuntimeFunction[]): Uint8Array {
+export function buildFurther(
+  rows: readonly Row[],
+  first: number,
+  extra: readonly RuntimeFunction[],
+  observer?: CodeObserver,
+): Uint8Array {
   const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
   const byName = new Map<string, Callable>();
   const handlerType = module.indirect(HANDLER);
   for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
   for (const r of runtimeFunctions(handlerType, extra)) byName.set(r.name, module.import("engine", r.name, r));
-  const handlers = writeHandlers(module, (f) => ({ ...environment(f, byName), handlerType }), rows);
+  const handlers = writeHandlers(module, (f) => ({ ...environment(f, byName), handlerType, observer }), rows);
   module.importTable({ initial: first + handlers.length });
   module.elements(first, handlers);
   return module.encode();

@@ -17,6 +17,7 @@ import {
   REGION_MAPS,
 } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
+import type { CodeObserver } from "../runtime/define.ts";
 import { type CodeView, findBlocks, type Instruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
 import type { RuntimeEffects } from "./effects.ts";
@@ -93,6 +94,7 @@ export interface JitPorts {
   readonly registers: Registers;
   readonly decoder: Decoder;
   readonly effects: RuntimeEffects;
+  readonly observer?: CodeObserver | undefined;
   /** Runtime functions of the interpreter's instance, by name. */
   readonly functions: Readonly<Record<string, unknown>>;
   readonly fetchPage: (linear: bigint) => number;
@@ -207,6 +209,11 @@ export class Jit {
     this.#jitter = (this.#jitter * 5 + 3) & 15;
     this.#view.setInt32(jump + RECORD.heat, SAMPLE_INTERVAL / 2 + this.#jitter, true);
     return --site.left <= 0;
+  }
+
+  /** Regions that are in place. */
+  get live(): number {
+    return this.#regions.size;
   }
 
   get pending(): boolean {
@@ -453,9 +460,10 @@ export class Jit {
   }
 
   #module(imports: Map<string, Callable>): RegionModule {
-    const { effects } = this.#p;
+    const { effects, observer } = this.#p;
     return {
       effects,
+      observer,
       fn: (name) => {
         const known = imports.get(name);
         if (known) return known;

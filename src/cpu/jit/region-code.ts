@@ -33,7 +33,7 @@ import {
   REGION_MAPS,
   STATE_BASE,
 } from "../memory-map.ts";
-import type { RuntimeEnv } from "../runtime/define.ts";
+import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
 import { FIELDS, GPR_NAMES, offsetOf } from "../state.ts";
@@ -56,6 +56,7 @@ const HANDLER_PARAMS = ["i32", "i32"] as const;
 export interface RegionModule {
   fn(name: string): Callable;
   readonly effects: RuntimeEffects;
+  readonly observer?: CodeObserver | undefined;
 }
 
 export interface RegionId {
@@ -131,6 +132,7 @@ export class RegionCode {
       set: (field, value) => this.#set(field, value),
       address: (field) => STATE_BASE + offsetOf(field),
       fn: (callee) => module.fn(callee),
+      observer: module.observer,
     };
   }
 
@@ -333,7 +335,9 @@ export class RegionCode {
     const rip = (this.#base.get() as I64).add(pos);
     this.#set("rip", this.in64 ? rip : rip.and(0xffff_ffff));
     const done = info.shrU(INFO.position).and((1 << INFO.count) - 1);
-    this.#set("budget", (this.budget.get() as I32).sub(done));
+    const left = (this.budget.get() as I32).sub(done);
+    this.#set("budget", left);
+    this.env.observer?.regionLeft(f, left);
     if (code === EXIT.fault) f.returnCall(this.#module.fn("take_fault"), this.#get("budget"));
     else f.return(i32(code));
   }
@@ -438,6 +442,7 @@ export class RegionCode {
   }
 
   #spill(): void {
+    this.env.observer?.regionLeft(this.f, this.budget.get() as I32);
     this.#registers.forEach((local, n) => {
       if (local && this.#written[n])
         this.f.store("i64.store", i32(0), local.get(), STATE_BASE + offsetOf("rax") + n * 8);
@@ -464,6 +469,7 @@ export class RegionCode {
     if (!this.in64) f.if(f.callFor("i32", this.#module.fn("flat_segments")).eqz(), instead);
     if (this.#pages.length > 1) this.#checkPages(many, instead);
     if (this.#tlbUsed) this.loadTlb();
+    this.env.observer?.regionEntered(f, this.budget.get() as I32);
     this.#registers.forEach((local, n) => {
       local?.set(f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("rax") + n * 8));
     });

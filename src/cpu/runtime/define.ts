@@ -2,7 +2,7 @@
  * Runtime functions: what a meaning calls because it is long or rare. Each is declared once, by name, and
  * written with the same typed writer, so that interpreter and compiled code share it.
  */
-import type { Callable, ExprOf, FunctionBuilder, Signature, ValType } from "../../wasm/index.ts";
+import type { Callable, ExprOf, FunctionBuilder, I32, Signature, ValType } from "../../wasm/index.ts";
 
 /** What the body of a runtime function may use. */
 export interface RuntimeEnv {
@@ -13,6 +13,25 @@ export interface RuntimeEnv {
   address(field: string): number;
   /** Another runtime function. */
   fn(name: string): Callable;
+  /** Absent as a rule; see there. */
+  readonly observer?: CodeObserver | undefined;
+}
+
+/**
+ * Looks on while generated code runs: what these functions write is executed where they are called. Code that is generated without an
+ * observer has no trace of it.
+ */
+export interface CodeObserver {
+  /** A memory access begins. */
+  access(f: FunctionBuilder): void;
+  /** It is not answered by the data TLB's entry for its address. */
+  miss(f: FunctionBuilder): void;
+  /** A compiled region begins, with so much budget left. */
+  regionEntered(f: FunctionBuilder, budget: I32): void;
+  /** It is being left. May be called twice on one way out, the second time with the final budget. */
+  regionLeft(f: FunctionBuilder, budget: I32): void;
+  /** A runtime function as it is to be. */
+  runtime(wanted: RuntimeFunction): RuntimeFunction;
 }
 
 export interface RuntimeFunction extends Signature {
