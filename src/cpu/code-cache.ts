@@ -131,6 +131,7 @@ export class CodeCache {
     let count = 0;
     let falls = true;
     const effects: FlagEffect[] = [];
+    this.#words[(page + CODE_PAGE.decodes) >> 2]!++;
     while (count < BLOCK_LIMIT && at < PAGE && this.#words[map + at] === 0) {
       const record = this.#take();
       const outcome = this.#decoder.decode(this.#bytes, code + at, Math.min(MAX_LENGTH, PAGE - at), mode, d);

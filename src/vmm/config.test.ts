@@ -20,7 +20,7 @@ describe("a machine's configuration", () => {
       memory: 536870912,
       cpu: "x86-64-v2",
       onReset: "reboot",
-      jit: "off",
+      jit: "on",
       lockstep: 0,
     });
   });

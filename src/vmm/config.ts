@@ -87,8 +87,8 @@ export const CONFIG = {
     flag: "--jit",
     value: "WHICH",
     choices: ["off", "on", "forced"],
-    default: "off",
-    help: "guest code that is compiled; forced compiles all of it, which is slow",
+    default: "on",
+    help: "compile guest code that runs often (on), none (off), or all of it, which is slow (forced)",
   },
   lockstep: {
     kind: "count",

@@ -19,7 +19,7 @@ export interface MachineHost {
 }
 
 /** How often code is entered before it is compiled. */
-const JIT = { off: false, on: { threshold: 200 }, forced: { threshold: 0 } } as const;
+const JIT = { off: false, on: { threshold: 20_000 }, forced: { threshold: 0 } } as const;
 
 /** Returns when the machine has ended. Throws where the fault is our own; what the user can mend is told as `failed`. */
 export function runMachine(start: MachineStart, host: MachineHost): void {

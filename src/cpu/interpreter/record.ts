@@ -55,6 +55,8 @@ export const CODE_PAGE = {
   regions: 12,
   /** Which of the 64 runs of 64 bytes hold decoded instructions, i64. */
   coverage: 16,
+  /** Blocks that were decoded in it, i32. */
+  decodes: 24,
   map: 32,
   size: 32 + 4096 * 4,
 } as const;

@@ -11,16 +11,33 @@ import type { FlagUse } from "./region-flags.ts";
 
 const PAGE = 4096;
 
-export interface Instruction {
-  readonly pos: number;
-  readonly next: number;
+/** An instruction wherever it lies. */
+export interface BareInstruction {
   readonly d: Decoded;
   readonly row: Row;
   readonly variant: Variant;
-  /** Where a relative branch goes. */
-  readonly target: number | undefined;
+  /** It has a static target. */
+  readonly relative: boolean;
+  /** Control does not go on behind it. */
+  readonly ends: boolean;
+  readonly calls: boolean;
+  /** It jumps to a computed address, and is no call or return. */
+  readonly switches: boolean;
+  /** It goes round on itself. */
+  readonly repeats: boolean;
+}
+
+/** What compiling an instruction does. */
+export interface Probed {
   readonly flags: FlagUse;
   readonly movesStack: boolean;
+}
+export type KnownInstruction = BareInstruction & Probed;
+
+export interface Instruction extends KnownInstruction {
+  readonly pos: number;
+  readonly next: number;
+  readonly target: number | undefined;
 }
 
 export interface Block {
@@ -71,12 +88,14 @@ export interface CodeView {
   adopt(positions: readonly number[]): readonly number[];
   /** Brings a page of code into the code TLB, if it can. */
   fetch(distance: number): void;
-  /** Whether there is a decoded instruction at that offset. */
-  decoded(codePage: number, offset: number): boolean;
+  /** The record of the decoded instruction at that offset, or 0. */
+  record(codePage: number, offset: number): number;
+  /** What is known of instructions, by their records; null where they cannot be compiled. */
+  readonly known: Map<number, KnownInstruction | null>;
   /** The first bytes of a code page belong to an instruction from now on: whoever writes there invalidates it. */
   cover(codePage: number, bytes: number): void;
   /** What compiling the instruction would do; undefined where it cannot be compiled. */
-  probe(insn: Omit<Instruction, "flags" | "movesStack">): { flags: FlagUse; movesStack: boolean } | undefined;
+  probe(insn: BareInstruction): Probed | undefined;
 }
 
 /** Finds the blocks of a region around the instruction at `root`, an offset in its page. Undefined: it cannot be compiled. */
@@ -137,7 +156,7 @@ class Finder {
         const insn = this.#decode(pos);
         if (!insn) break;
         const { target, next } = insn;
-        if (isCall(insn.row)) {
+        if (insn.calls) {
           if (target !== undefined) {
             leaders.add(target);
             this.#calls.push(target);
@@ -150,7 +169,7 @@ class Finder {
         if (target !== undefined) {
           leaders.add(target);
           near.push(target);
-        } else if (isSwitch(insn.row)) {
+        } else if (insn.switches) {
           const targets = this.#targets(pos);
           if (targets.length > 1) this.#limit = this.#limits.switched;
           for (const to of targets) {
@@ -159,9 +178,9 @@ class Finder {
             this.#switched.push(to);
           }
         }
-        if (insn.row.attributes.has("end")) break;
-        if (isRepeated(insn)) leaders.add(pos);
-        if (target !== undefined || isRepeated(insn)) leaders.add(next);
+        if (insn.ends) break;
+        if (insn.repeats) leaders.add(pos);
+        if (target !== undefined || insn.repeats) leaders.add(next);
         pos = next;
       }
     }
@@ -183,9 +202,9 @@ class Finder {
       seen.add(pos);
       const insn = this.#look(pos);
       if (!insn) continue;
-      if (isCall(insn.row) || isSwitch(insn.row)) return false;
+      if (insn.calls || insn.switches) return false;
       if (insn.target !== undefined) next.push(insn.target);
-      if (!insn.row.attributes.has("end")) next.push(insn.next);
+      if (!insn.ends) next.push(insn.next);
     }
     return true;
   }
@@ -208,8 +227,8 @@ class Finder {
           if (number !== undefined && !successors.includes(number)) successors.push(number);
         };
         if (insn.target !== undefined) follow(insn.target);
-        if (isRepeated(insn)) follow(insn.pos);
-        if (insn.row.attributes.has("end")) {
+        if (insn.repeats) follow(insn.pos);
+        if (insn.ends) {
           falls = false;
           break;
         }
@@ -277,35 +296,57 @@ class Finder {
     const distance = Math.floor(pos / PAGE);
     const offset = pos - distance * PAGE;
     const page = this.#page(distance);
+    if (!page) return undefined;
+    const record = this.#view.record(page.codePage, offset);
+    if (record === 0) return undefined;
+    const { known } = this.#view;
+    let found = known.get(record);
+    if (found === undefined) {
+      found = this.#read(page, offset, distance);
+      if (known.size >= MAX_KNOWN) known.clear();
+      // An instruction across two pages is found anew each time: the second page may be another.
+      if (found === null || offset + found.d.length <= PAGE) known.set(record, found);
+    }
+    if (!found) return undefined;
+    const { d, row, variant, flags, movesStack, relative, ends, calls, switches, repeats } = found;
+    const next = pos + d.length;
+    const target = relative ? next + d.immediateLow : undefined;
+    // Too far to count as a position: it is rare, and the interpreter has it.
+    if (target !== undefined && Math.abs(target) >= MAX_DISTANCE) return undefined;
+    return { pos, next, target, d, row, variant, flags, movesStack, relative, ends, calls, switches, repeats };
+  }
+
+  #read(page: RegionPage, offset: number, distance: number): KnownInstruction | null {
     const { bytes, decoder, mode } = this.#view;
-    if (!page || !this.#view.decoded(page.codePage, offset)) return undefined;
     const d = new Decoded();
     const here = Math.min(MAX_LENGTH, PAGE - offset);
     const outcome = decoder.decode(bytes, page.host + offset, here, mode, d);
     if (outcome === "truncated") {
-      if (!this.#across(d, page, offset, distance)) return undefined;
-    } else if (outcome !== "ok") return undefined;
+      if (!this.#across(d, page, offset, distance)) return null;
+    } else if (outcome !== "ok") return null;
     const mode64 = mode.codeBits === 64;
     const { row, size, addressSize, rep } = d;
-    const relative = row.operands.some((o) => o.kind === "rel");
-    const target = relative ? pos + d.length + d.immediateLow : undefined;
-    // Too far to count as a position: it is rare, and the interpreter has it.
-    if (target !== undefined && Math.abs(target) >= MAX_DISTANCE) return undefined;
     const variant: Variant = { row, size, addressSize, mode64, rep, addressing: addressingOf(d, mode64) };
-    const bare = { pos, next: pos + d.length, d, row, variant, target };
+    const bare = {
+      d,
+      row,
+      variant,
+      relative: row.operands.some((o) => o.kind === "rel"),
+      ends: row.attributes.has("end"),
+      calls: row.mnemonic === "CALL" && isJump(row),
+      switches: isSwitch(row),
+      repeats: rep !== "none" && row.attributes.has("rep"),
+    };
     const probed = this.#view.probe(bare);
-    if (!probed) return undefined;
-    return { ...bare, ...probed };
+    return probed ? { ...bare, ...probed } : null;
   }
 }
+
+/** Instructions that are remembered; a guest's code must not fill the host's heap. */
+const MAX_KNOWN = 100_000;
 
 /** Bytes from the root's page that a position may be away. */
 const MAX_DISTANCE = 0x4000_0000;
 
 /** The longest function that is compiled along with its callers, in instructions. */
 const SHORT = 40;
-
-const isCall = (row: Row): boolean => row.mnemonic === "CALL" && isJump(row);
-/** It goes round on itself. */
-export const isRepeated = (insn: { d: Decoded; row: Row }): boolean =>
-  insn.d.rep !== "none" && insn.row.attributes.has("rep");

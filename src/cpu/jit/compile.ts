@@ -1,10 +1,9 @@
 /** One region: blocks in, a function out. */
 import type { FunctionBuilder, I32, Label, Lent } from "../../wasm/index.ts";
-import { isSwitch } from "../interpreter/pairs.ts";
-import type { Block, Blocks, Instruction } from "./blocks.ts";
+import type { BareInstruction, Block, Blocks, Instruction, Probed } from "./blocks.ts";
 import { type Structure, structure } from "./graph.ts";
 import { MAX_ENTRIES, RegionCode, type RegionId, type RegionModule } from "./region-code.ts";
-import { FLAG_KIND, type FlagKind, type FlagUse, MIXED } from "./region-flags.ts";
+import { FLAG_KIND, type FlagKind, MIXED } from "./region-flags.ts";
 import { type Flow, NotCompiled, RegionWriter } from "./region-writer.ts";
 
 export interface CompiledRegion {
@@ -34,19 +33,12 @@ export function compileRegion(
 }
 
 /** What one instruction does to flags and stack pointer; undefined where it cannot be compiled. Writes it into nothing. */
-export function probe(
-  module: RegionModule,
-  insn: Omit<Instruction, "flags" | "movesStack">,
-  in64: boolean,
-): { flags: FlagUse; movesStack: boolean } | undefined {
+export function probe(module: RegionModule, insn: BareInstruction, in64: boolean): Probed | undefined {
   const region = new RegionCode("probe", module, { slot: 0, number: 0 }, [], in64, true);
-  const full: Instruction = {
-    ...insn,
-    flags: { reads: false, kind: undefined, conditional: false },
-    movesStack: false,
-  };
+  const flags = { reads: false, kind: undefined, conditional: false };
+  const full: Instruction = { ...insn, flags, movesStack: false, pos: 0, next: insn.d.length, target: 0 };
   const nothing: Flow = { relative: () => undefined, indirect: () => undefined, again: () => undefined };
-  let result: { flags: FlagUse; movesStack: boolean } | undefined;
+  let result: Probed | undefined;
   try {
     region.frame(false, false, () => {
       region.flags.enter(FLAG_KIND.triple);
@@ -166,7 +158,7 @@ class Compiler {
       relative: (_, condition) => {
         region.retire(here.count);
         const target = insn.target!;
-        if (insn.row.mnemonic === "CALL") this.#noteCall(insn);
+        if (insn.calls) this.#noteCall(insn);
         if (!condition) {
           this.#go(here.number, target);
           return;
@@ -177,7 +169,7 @@ class Compiler {
       indirect: (target) => {
         region.retire(here.count);
         if (insn.row.mnemonic === "RET") region.return(target);
-        else region.indirect(target, isSwitch(insn.row));
+        else region.indirect(target, insn.switches);
       },
       again: (condition) => {
         region.retire(here.count);
@@ -201,7 +193,7 @@ class Compiler {
     const to = this.#numbers.get(pos);
     if (to === undefined || !this.#blocks[from]!.successors.includes(to)) {
       const last = this.#blocks[from]!.instructions.at(-1)!;
-      region.exit(pos, !(last.row.mnemonic === "CALL" && pos === last.target));
+      region.exit(pos, !(last.calls && pos === last.target));
       return;
     }
     const kind = this.#shape.edge(from, to);

@@ -18,7 +18,7 @@ import {
 } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
-import { type CodeView, findBlocks, type Instruction, type Limits } from "./blocks.ts";
+import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
 import type { RuntimeEffects } from "./effects.ts";
 import { ENTRY_WORD, type RegionModule } from "./region-code.ts";
@@ -64,6 +64,8 @@ interface Region {
   readonly instructions: ReadonlySet<number>;
   /** How often it was looked at again for leaving often, without a change. */
   patience: number;
+  /** How much of its pages was decoded when it was last looked at, and how many targets it had. */
+  news: number;
   /** Records whose handler it is. */
   readonly records: readonly number[];
   readonly pages: readonly number[];
@@ -102,7 +104,7 @@ export interface JitPorts {
   /** Whether the handler in a slot is that of a jump to a computed address. */
   readonly isSwitch: (slot: number) => boolean;
   readonly cover: (codePage: number, bytes: number) => void;
-  readonly slotOf: (insn: Omit<Instruction, "flags" | "movesStack">) => number;
+  readonly slotOf: (insn: BareInstruction) => number;
 }
 
 export class Jit {
@@ -123,6 +125,7 @@ export class Jit {
   readonly #retired: number[] = [];
   /** Where jumps with many targets went, by their records. */
   readonly #sites = new Map<number, { readonly targets: Set<bigint>; left: number }>();
+  readonly #known = new Map<number, KnownInstruction | null>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** By the record a region begins at. */
   readonly #growth = new Map<number, Growth>();
@@ -174,8 +177,21 @@ export class Jit {
     growth.left--;
     this.#countExits(slot);
     if (growth.left > 0 || this.#queued.has(root)) return;
+    const news = this.#news(region.pages) + growth.targets.size;
+    if (news === region.news) {
+      if (region.patience < MAX_PATIENCE) region.patience++;
+      return;
+    }
+    region.news = news;
     this.#queued.add(root);
     this.#queue.push({ ...region.place, codeMap: this.#p.registers.get("codeMap") });
+  }
+
+  /** How much has been decoded in some pages so far. */
+  #news(pages: readonly number[]): number {
+    let sum = 0;
+    for (const page of pages) sum += this.#words[(page + CODE_PAGE.decodes) >> 2]!;
+    return sum;
   }
 
   #countExits(slot: number): void {
@@ -246,7 +262,7 @@ export class Jit {
       if (!found) continue;
       const instructions = new Set<number>();
       for (const block of found.blocks) {
-        for (const insn of block.instructions) instructions.add(view.record(insn.pos));
+        for (const insn of block.instructions) instructions.add(view.recordOf(insn.pos));
       }
       if (old?.place.codePage === place.codePage && old.place.offset === place.offset) {
         // Nothing new has run: it is left often because that is how the program is.
@@ -303,6 +319,7 @@ export class Jit {
     this.#queued.clear();
     this.#sites.clear();
     this.#growth.clear();
+    this.#known.clear();
   }
 
   #drop(region: Region): void {
@@ -359,6 +376,7 @@ export class Jit {
       place,
       instructions,
       patience: 0,
+      news: -1,
       records,
       pages: pages.map((p) => p.codePage),
       alive: true,
@@ -392,7 +410,7 @@ export class Jit {
     in64: boolean,
     swallowed: Set<Region>,
     roots: Set<number>,
-  ): CodeView & { record(pos: number): number } {
+  ): CodeView & { recordOf(pos: number): number } {
     const { registers } = this.#p;
     const host = (codePage: number) => RAM_BASE + (this.#words[(codePage + CODE_PAGE.ramOffset) >> 2]! >>> 0);
     const pages = new Map<number, { codePage: number; host: number } | undefined>();
@@ -410,7 +428,7 @@ export class Jit {
     };
     const growth = this.#growth.get(this.#recordAt(place));
     return {
-      record,
+      recordOf: record,
       extras: growth ? [...growth.targets].map((linear) => Number(linear - place.linear)) : [],
       adopt: (positions) => {
         const records = new Set(positions.map(record));
@@ -433,13 +451,10 @@ export class Jit {
         if (!pages.get(distance)) pages.set(distance, pageAt(distance));
         return pages.get(distance);
       },
-      decoded: (codePage, offset) => {
-        const record = this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
-        return record !== 0;
-      },
+      record: (codePage, offset) => this.#recordAt({ codePage, offset }),
+      known: this.#known,
       targets: (codePage, offset) => {
-        const record = this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
-        const targets = this.#sites.get(record)?.targets;
+        const targets = this.#sites.get(this.#recordAt({ codePage, offset }))?.targets;
         return targets ? [...targets].map((linear) => Number(linear - place.linear)) : [];
       },
       fetch: (distance) => {
