@@ -2,27 +2,23 @@
  * Conversions (SDM vol. 1, 5.5.1.6, 5.6.1.6). Conversions to integers are exact where the result converted back is the operand; where it
  * is not, PE must be set and masked already. What does not fit the integer goes the slow path.
  */
-import { type Expr, f32, f64, i32, op, v128 } from "../../wasm/index.ts";
-import type { Context, I32, I64, Meaning, Vec } from "../context.ts";
+import { type Expr, type F64, f64, i32, op, v128 } from "../../wasm/index.ts";
+import type { Context, I64, Meaning, Vec } from "../context.ts";
 import { insn, type Row } from "../row.ts";
 import { enterMmx, writeMmx } from "../vector/mmx.ts";
+import { demoted, plainLowest } from "./sse-fast.ts";
 import {
-  asBits,
-  asReal,
   type Bits,
   DOUBLE,
-  denormal,
   guarded,
-  outside,
+  notAll,
   type Precision,
   plainLanes,
   precisionMatters,
   type Real,
-  real,
   SINGLE,
   slowInteger,
   slowVector,
-  source,
   splat,
   unusual,
   wide,
@@ -30,30 +26,23 @@ import {
 
 /** The low 64 bits of a vector, the rest zero. */
 const lowHalf = (bits: I64): Vec => v128(new Uint8Array(16)).withLane("i64x2", 0, bits);
-const realConstant = (p: Precision, value: number): Real => (p === SINGLE ? f32(value) : f64(value));
-const less = (a: Real, b: Real): I32 => a.compare("lt", b as never);
 
 // ---- between the formats
 
 const singleToDouble: Meaning = (m, dst, src) => {
-  const bits = source(src!);
-  const number = asReal(SINGLE, bits);
+  const a = src!.readVec();
   const before = dst!.readVec();
-  const fast = () => before.withLane("f64x2", 0, op("f64.promote_f32", number));
-  const unless = [number.compare("ne", number as never), denormal(SINGLE, bits)];
-  dst!.writeVec(
-    guarded(m, unless, fast, () => before.withLane("i64x2", 0, slowInteger(m, "sse.cvtss2sd", wide(bits)))),
-  );
+  const fast = () => before.withLane("f64x2", 0, op("f64.promote_f32", a.lane("f32x4", 0)));
+  const slow = () => before.withLane("i64x2", 0, slowInteger(m, "sse.cvtss2sd", wide(a.lane("i32x4", 0))));
+  dst!.writeVec(guarded(m, [plainLowest(m, SINGLE, a).eqz()], fast, slow));
 };
 
 const doubleToSingle: Meaning = (m, dst, src) => {
-  const bits = source(src!) as I64;
+  const a = src!.readVec();
   const before = dst!.readVec();
-  const result = m.f.let(op("f32.demote_f64", asReal(DOUBLE, bits)) as Real);
-  // A result in the middle of the range of binary32 has an operand in that of binary64.
-  const unless = [unusual(m), outside(SINGLE, asBits(result))];
-  const slow = () => before.withLane("i32x4", 0, slowInteger(m, "sse.cvtsd2ss", bits).wrap());
-  dst!.writeVec(guarded(m, unless, () => before.withLane("f32x4", 0, result), slow));
+  const number = m.f.let(a.lane("f64x2", 0));
+  const slow = () => before.withLane("i32x4", 0, slowInteger(m, "sse.cvtsd2ss", a.lane("i64x2", 0)).wrap());
+  dst!.writeVec(demoted(m, before, number, slow));
 };
 
 const singlesToDoubles: Meaning = (m, dst, src) => {
@@ -113,40 +102,54 @@ const integersToSingles: Meaning = (m, dst, src) => {
 
 // ---- to integers
 
-/** CVTxx2SI (truncate: CVTTxx2SI). */
+/** Added to a number below 2^51, 1.5 * 2^52 leaves it as an integer in the low bits. */
+const INTEGER_AT_END = 1.5 * 2 ** 52;
+
+/** CVTxx2SI (truncate: CVTTxx2SI). Of binary32 as binary64, in which it is exact. */
 const toInteger =
   (p: Precision, truncate: boolean): Meaning =>
   (m, dst, src) => {
-    const bits = source(src!);
-    const number = asReal(p, bits);
+    const a = src!.readVec();
+    const single = a.lane("f32x4", 0);
+    const number = m.f.let(p === DOUBLE ? a.lane("f64x2", 0) : (op("f64.promote_f32", single) as F64));
+    const rounded = m.f.let(op(`f64.${truncate ? "trunc" : "nearest"}`, number) as F64);
     const type = dst!.bits === 64 ? "i64" : "i32";
-    const float = p === SINGLE ? "f32" : "f64";
-    const rounded = truncate ? number : m.f.let(real("nearest", number));
-    const result = m.f.let(op(`${type}.trunc_sat_${float}_s`, rounded) as Bits);
-    const back = op(`${float}.convert_${type}_s`, result) as Real;
     // Below 2^31 (2^63) after rounding; false for NaNs.
-    const fits = less(real("abs", rounded), realConstant(p, 2 ** (dst!.bits - 1)));
-    const inexact = back.compare("ne", number as never);
-    const matters = truncate ? precisionMatters(m) : unusual(m);
+    const fits = rounded.abs().compare("lt", f64(2 ** (dst!.bits - 1)));
+    const inexact = rounded.compare("ne", number);
+    const result = () =>
+      type === "i64"
+        ? op("i64.trunc_sat_f64_s", rounded)
+        : (op("i64.reinterpret_f64", rounded.add(f64(INTEGER_AT_END))) as I64).wrap();
     const slow = () => {
-      const wideResult = slowInteger(m, `sse.cvt${truncate ? "t" : ""}s${p.letter}2si${dst!.bits}`, wide(bits));
+      const bits = p === DOUBLE ? a.lane("i64x2", 0) : a.lane("i32x4", 0).extendU();
+      const wideResult = slowInteger(m, `sse.cvt${truncate ? "t" : ""}s${p.letter}2si${dst!.bits}`, bits);
       return type === "i32" ? wideResult.wrap() : wideResult;
     };
-    dst!.write(guarded<Expr>(m, [fits.eqz(), matters.and(inexact)], () => result, slow) as Bits);
+    // Most results are inexact; MXCSR is looked at only then.
+    const matters = m.f.choose(
+      inexact,
+      () => (truncate ? precisionMatters(m) : unusual(m)),
+      () => i32(0),
+    );
+    dst!.write(guarded<Expr>(m, [matters, fits.eqz()], result, slow) as Bits);
   };
 
 /** Packed conversions to 32-bit integers: the rounded numbers, and whether all lanes are fit. */
 function packedToIntegers(m: Context, p: Precision, truncate: boolean, name: string, a: Vec): Vec {
-  const rounded = m.f.let(a.op(`${p.float}.${truncate ? "trunc" : "nearest"}`));
+  const rounded = truncate ? a : m.f.let(a.op(`${p.float}.nearest`));
   const limit = splat(p, p === SINGLE ? 0x4f00_0000n : 0x41e0_0000_0000_0000n);
   const fits = rounded.op(`${p.float}.abs`).op(`${p.float}.lt`, limit);
-  const exact = rounded.op(`${p.float}.eq`, a);
-  const all = (1 << p.lanes) - 1;
-  const inexact = exact.test(`${p.int}.bitmask`).ne(all);
-  const matters = truncate ? precisionMatters(m) : unusual(m);
+  const integral = truncate ? a.op(`${p.float}.trunc`) : rounded;
+  // Where MXCSR is not known to be as usual (sse-fast.ts).
+  const matters = m.f.choose(
+    m.get("sseQuick").eqz(),
+    () => (truncate ? precisionMatters(m) : unusual(m)).and(notAll(p, integral.op(`${p.float}.eq`, a))),
+    () => i32(0),
+  );
   return guarded(
     m,
-    [fits.test(`${p.int}.bitmask`).ne(all), matters.and(inexact)],
+    [notAll(p, fits), matters],
     () => rounded.op(p === SINGLE ? "i32x4.trunc_sat_f32x4_s" : "i32x4.trunc_sat_f64x2_s_zero"),
     () => slowVector(m, `sse.${name}`, a),
   );

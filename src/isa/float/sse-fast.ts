@@ -17,7 +17,7 @@
  * The other flags and masks, DAZ and FTZ may have any value: what they are about does not happen. All else is done by a runtime function
  * (cpu/float/sse-*.ts).
  */
-import { f32, f64, type I32, type I64, i32, type Vec, v128 } from "../../wasm/index.ts";
+import { type F32, type F64, f32, f64, type I32, type I64, i32, op, type Vec, v128 } from "../../wasm/index.ts";
 import type { Context } from "../context.ts";
 import { asBits, type Precision, plainLanes, type Real, real, SINGLE, splat } from "./sse-guard.ts";
 
@@ -127,6 +127,27 @@ function twoLanes(p: Precision, mask: Vec): I32 {
 }
 /** Not zero where both numbers of a pair are in the middle of the range: neither NaNs nor denormals. */
 export const pairInMiddle = (p: Precision, both: Vec): I32 => twoLanes(p, middle(p, both, halfBias(p))).eq(3);
+/** 1 where the lowest lane is neither a NaN nor a denormal. */
+export const plainLowest = (m: Context, p: Precision, x: Vec): I32 =>
+  m.f.choose(
+    middle(p, x, halfBias(p)).test(`${p.int}.bitmask`).and(1),
+    () => i32(1),
+    () => plainLanes(p, x).test(`${p.int}.bitmask`).and(1),
+  );
+/** A binary64 number as binary32, in the lowest lane of `before`. */
+export function demoted(m: Context, before: Vec, number: F64, slow: () => Vec): Vec {
+  const single = m.f.let(op("f32.demote_f64", number) as F32);
+  const result = m.f.let(before.withLane("f32x4", 0, single));
+  return attempt(m, {
+    result,
+    // A result in the middle of the range of binary32 has an operand in that of binary64.
+    inMiddle: middle(SINGLE, result, halfBias(SINGLE)).test("i32x4.bitmask").and(1),
+    wanted: 1,
+    harmless: () => number.compare("eq", f64(0)),
+    exact: () => (op("f64.promote_f32", single) as F64).compare("eq", number),
+    slow,
+  });
+}
 /** Not zero where both are neither NaNs nor denormals. */
 export const pairPlain = (p: Precision, both: Vec): I32 => twoLanes(p, plainLanes(p, both)).eq(3);
 

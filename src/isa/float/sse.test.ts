@@ -339,7 +339,8 @@ const sometimesOther = (form: Form): Form => (random(16) ? form : pick(["single"
 
 function setMxcsr(state: DataView, value: number): void {
   state.setUint32(offsetOf("mxcsr"), value, true);
-  state.setUint32(offsetOf("sseQuick"), 0, true);
+  // Rounding to nearest, PE set and masked: that may be known from the instruction before.
+  state.setUint32(offsetOf("sseQuick"), (value & 0x7020) === 0x1020 && random(2) ? 15 : 0, true);
 }
 
 /** Destination and source in all lanes. */
