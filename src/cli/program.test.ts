@@ -46,6 +46,10 @@ describe("the command line", () => {
       ["runCommand", { jit: "on", lockstep: "5" }, ["true"], { quiet: true, verbose: false }],
     ],
     [
+      ["run", "--stats", "--json"],
+      ["runConsole", { stats: true }, { ...PLAIN, json: true }],
+    ],
+    [
       ["run", "-q", "--lockstep", "--", "true"],
       ["runCommand", { lockstep: 10_000 }, ["true"], { quiet: true, verbose: false }],
     ],

@@ -66,16 +66,18 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     .usage("[options] [-- command...]")
     .allowExcessArguments(false)
     .option("-q, --quiet", "say nothing but errors")
-    .option("-v, --verbose", "show the guest's console too, and causes of errors");
+    .option("-v, --verbose", "show the guest's console too, and causes of errors")
+    .option("--json", "with --stats: as JSON");
   for (const [, row] of CONFIG_ROWS) {
     const flags = "short" in row && row.short !== undefined ? `${row.short}, ${row.flag}` : row.flag;
-    if (row.kind === "count") {
+    if (row.kind === "switch") run.addOption(new Option(flags, describeRow(row)));
+    else if (row.kind === "count") {
       run.addOption(new Option(`${flags} [${row.value}]`, describeRow(row)).preset(row.bare));
     } else run.addOption(new Option(`${flags} <${row.value}>`, describeRow(row)));
   }
   run.action((flags: Record<string, unknown>) => {
-    const { quiet, verbose, ...rest } = flags;
-    const verbosity = { quiet: quiet === true, verbose: verbose === true };
+    const { quiet, verbose, json: asJson, ...rest } = flags;
+    const verbosity = { quiet: quiet === true, verbose: verbose === true, ...(asJson === true ? { json: true } : {}) };
     // Commander names an option as its row is named: --on-reset is onReset.
     const config = rest as MachineConfig;
     if (!verbosity.quiet && Number(config.lockstep ?? 0) > 0) streams.err(LOCKSTEP);

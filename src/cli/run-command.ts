@@ -5,6 +5,7 @@ import { EXIT } from "./exit-status.ts";
 import { watchSignals } from "./interruption.ts";
 import { writeTo } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
+import { statisticsText } from "./statistics.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 export async function runCommand(
@@ -23,8 +24,10 @@ export async function runCommand(
     ...config,
     ...(verbosity.quiet ? {} : { onProgress: progress.listener }),
   });
+  let started: Vm | undefined;
   try {
     await using vm = await Promise.race([starting, interruption.early]);
+    started = vm;
     progress.end();
     if (vm === undefined) return interruption.status;
     if (verbosity.verbose) vm.console.listen((data) => writeTo(process.stderr, data));
@@ -56,5 +59,7 @@ export async function runCommand(
   } finally {
     progress.end();
     interruption.end();
+    if (config.stats === true && started)
+      process.stderr.write(statisticsText(started.statistics, verbosity.json === true));
   }
 }

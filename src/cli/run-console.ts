@@ -17,6 +17,7 @@ import { watchSignals } from "./interruption.ts";
 import { writeTo } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
 import { runCommand } from "./run-command.ts";
+import { statisticsText } from "./statistics.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 export async function runConsole(config: MachineConfig, verbosity: Verbosity): Promise<number> {
@@ -30,6 +31,8 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
   const interruption = watchSignals();
   const progress = progressDisplay(stderr);
 
+  let started: Vm | undefined;
+
   try {
     const starting = Vm.start({
       ...config,
@@ -37,6 +40,7 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
       ...(verbosity.quiet ? {} : { onProgress: progress.listener }),
     });
     await using vm = await Promise.race([starting, interruption.early]);
+    started = vm;
     progress.end();
     if (vm === undefined) return interruption.status;
     const { title, reason } = await chooseAccelerator();
@@ -74,6 +78,7 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
     terminal.leaveRaw();
     progress.end();
     interruption.end();
+    if (config.stats === true && started) stderr.write(statisticsText(started.statistics, verbosity.json === true));
   }
 }
 

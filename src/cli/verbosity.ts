@@ -4,4 +4,6 @@ export interface Verbosity {
   readonly quiet: boolean;
   /** The guest's console too, and where an error came from. */
   readonly verbose: boolean;
+  /** What is asked for beside the guest's own output comes as JSON. */
+  readonly json?: boolean;
 }

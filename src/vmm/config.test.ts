@@ -22,6 +22,7 @@ describe("a machine's configuration", () => {
       onReset: "reboot",
       jit: "on",
       lockstep: 0,
+      stats: false,
     });
   });
 
@@ -50,6 +51,18 @@ describe("a machine's configuration", () => {
 
   it.each(["", "often", "-1", "1.5", 0.5, "1e3", 1_000_001])("refuses %s as a count", (given) => {
     expect(failure(() => resolveConfig({ lockstep: given }))).toMatchObject({ code: "config.value" });
+  });
+
+  it("takes a switch as true or false, and nothing else", () => {
+    expect(resolveConfig({ stats: true }).stats).toBe(true);
+    expect(failure(() => resolveConfig({ stats: "yes" as unknown as boolean }))).toMatchObject({
+      code: "config.value",
+    });
+  });
+
+  it("counts nothing in lockstep", () => {
+    const both = { stats: true, lockstep: 10 };
+    expect(failure(() => resolveConfig(both))).toMatchObject({ code: "config.stats" });
   });
 
   it("names the choices when refusing another", () => {

@@ -43,7 +43,12 @@ interface CountRow extends RowCommon {
   /** What a flag without a value means. */
   readonly bare: number;
 }
-export type ConfigRow = FileRow | TextRow | SizeRow | ChoiceRow | CountRow;
+/** Off unless it is asked for; a flag without a value. */
+interface SwitchRow extends Omit<RowCommon, "value"> {
+  readonly kind: "switch";
+  readonly default: false;
+}
+export type ConfigRow = FileRow | TextRow | SizeRow | ChoiceRow | CountRow | SwitchRow;
 
 export const CONFIG = {
   kernel: {
@@ -99,6 +104,12 @@ export const CONFIG = {
     bare: 10_000,
     help: "run the interpreter beside and compare all state every so many instructions; slow",
   },
+  stats: {
+    kind: "switch",
+    flag: "--stats",
+    default: false,
+    help: "count what the vCPU does, and print it at the end; the guest runs slower",
+  },
 } as const satisfies Record<string, ConfigRow>;
 
 export type ConfigKey = keyof typeof CONFIG;
@@ -111,7 +122,9 @@ type Given<Row> = Row extends { kind: "file" }
     ? number | string
     : Row extends { choices: readonly (infer Choice)[] }
       ? Choice
-      : string;
+      : Row extends { kind: "switch" }
+        ? boolean
+        : string;
 type Resolved<Row> = Row extends { kind: "size" | "count" } ? number : Given<Row>;
 
 /** A machine's configuration as the user gives it; what is left out has its default. */
@@ -171,6 +184,9 @@ export function resolveValue(row: ConfigRow, given: unknown): unknown {
     case "choice":
       if (typeof given === "string" && row.choices.includes(given)) return given;
       throw wrong(row, given, `choose one of ${row.choices.join(", ")}`);
+    case "switch":
+      if (typeof given === "boolean") return given;
+      throw wrong(row, given, "give true or false");
     case "file":
       if (given instanceof Uint8Array) return given;
       if (typeof given === "string" && given !== "") return given;
@@ -197,6 +213,12 @@ export function resolveConfig(given: MachineConfig): ResolvedConfig {
   if (config.initrd !== undefined && config.kernel === undefined) {
     throw new VivError("config.initrd", `${CONFIG.initrd.flag} goes with ${CONFIG.kernel.flag}: name a kernel too`);
   }
+  if (config.stats && config.lockstep > 0) {
+    throw new VivError(
+      "config.stats",
+      `${CONFIG.stats.flag} and ${CONFIG.lockstep.flag} do not go together: leave one of them out`,
+    );
+  }
   return config;
 }
 
@@ -218,8 +240,8 @@ export function describeRow(row: ConfigRow): string {
 export function configMarkdown(): string {
   const lines = CONFIG_ROWS.map(([key, row]) => {
     const flags = [...("short" in row && row.short !== undefined ? [row.short] : []), row.flag].join(", ");
-    const value = row.kind === "count" ? `[${row.value}]` : row.value;
-    return `| \`${flags} ${value}\` | \`${key}\` | ${describeRow(row)} |`;
+    const value = row.kind === "switch" ? "" : row.kind === "count" ? ` [${row.value}]` : ` ${row.value}`;
+    return `| \`${flags}${value}\` | \`${key}\` | ${describeRow(row)} |`;
   });
   return ["| Flag | Option | Meaning |", "| --- | --- | --- |", ...lines, ""].join("\n");
 }

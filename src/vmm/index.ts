@@ -1,3 +1,4 @@
+export { type CpuStatistics, sampler } from "../cpu/index.ts";
 export { bootDefaultGuest, bootOwnKernel } from "./boot-spec.ts";
 export * from "./config.ts";
 export { Console, type ConsoleListener } from "./console.ts";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { CpuStatistics } from "../cpu/index.ts";
 import { MachineHandle, ownBuffers } from "./machine-handle.ts";
 
 const handle = () => {
@@ -14,6 +15,14 @@ describe("the host's end of a machine's thread", () => {
     machine.receive({ kind: "ended", end: { reason: "exit", status: 7 } });
     machine.gone();
     expect(await machine.ended).toEqual({ reason: "exit", status: 7 });
+  });
+
+  it("keeps what the thread counted", async () => {
+    const { machine } = handle();
+    expect(machine.statistics).toBeUndefined();
+    const statistics = { instructions: { retired: 5, compiled: 3 } } as CpuStatistics;
+    machine.receive({ kind: "ended", end: { reason: "power-off" }, statistics });
+    expect([await machine.ended, machine.statistics]).toEqual([{ reason: "power-off" }, statistics]);
   });
 
   it("fails at the start and later with the error that the thread took apart", async () => {

@@ -1,5 +1,6 @@
 /** The host's end of a machine's thread, whatever kind of worker that is: turns its messages and its death into promises. */
 import { VivError } from "../base/index.ts";
+import type { CpuStatistics } from "../cpu/index.ts";
 import { HostLink } from "./link.ts";
 import type { MachineEnd } from "./machine.ts";
 import type { MachineMessage } from "./machine-protocol.ts";
@@ -18,6 +19,7 @@ export class MachineHandle implements MachineThread {
   /** Settles when the guest's first instruction is next; rejects where the machine cannot be made. */
   readonly started: Promise<void>;
   readonly #terminate: () => Promise<void>;
+  #statistics: CpuStatistics | undefined;
   #answer = (): void => undefined;
   #start!: () => void;
   #end!: (end: MachineEnd) => void;
@@ -39,6 +41,10 @@ export class MachineHandle implements MachineThread {
     this.started.catch(() => undefined);
   }
 
+  get statistics(): CpuStatistics | undefined {
+    return this.#statistics;
+  }
+
   /** The thread sent this. */
   receive(message: MachineMessage): void {
     switch (message.kind) {
@@ -49,6 +55,7 @@ export class MachineHandle implements MachineThread {
         this.#start();
         break;
       case "ended":
+        this.#statistics = message.statistics;
         this.#end(message.end);
         break;
       case "failed":

@@ -1,6 +1,6 @@
 /** What the machine's thread does on any host: makes the vCPU, boots, and runs to the end without going back to its event loop. */
 import { VivError } from "../base/index.ts";
-import { Cpu, type GeneratedParts, LockstepCpu, software } from "../cpu/index.ts";
+import { CountingCpu, Cpu, type GeneratedParts, LockstepCpu, software } from "../cpu/index.ts";
 import { PHYSICAL_BITS } from "../cpu/runtime/paging.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
 import { guestRam } from "./guest-memory.ts";
@@ -23,10 +23,11 @@ const JIT = { off: false, on: { threshold: 20_000 }, forced: { threshold: 0 } } 
 
 /** Returns when the machine has ended. Throws where the fault is our own; what the user can mend is told as `failed`. */
 export function runMachine(start: MachineStart, host: MachineHost): void {
-  const { link, memory, ramSize, cpu, jit, lockstep, boot } = start;
+  const { link, memory, ramSize, cpu, jit, lockstep, stats, boot } = start;
   const { clock, entropy } = host;
   try {
     software(host.generated);
+    let counting: CountingCpu | undefined;
     const machine = new Machine({
       boot,
       clock,
@@ -36,12 +37,17 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
       ram: guestRam(memory, ramSize),
       createVcpu: (ports) => {
         const options = { memory, ramSize, model: cpu, ports, id: 0, jit: JIT[jit] };
+        if (stats) {
+          counting = new CountingCpu({ ...options, now: () => clock.now() });
+          return counting;
+        }
         return lockstep > 0 ? new LockstepCpu({ ...options, slice: lockstep }) : new Cpu(options);
       },
     });
     machine.boot();
     host.tell({ kind: "started" });
-    host.tell({ kind: "ended", end: machine.run() });
+    const end = machine.run();
+    host.tell({ kind: "ended", end, statistics: counting?.statistics });
   } catch (error) {
     if (!(error instanceof VivError)) throw error;
     host.tell({ kind: "failed", code: error.code, message: error.message });

@@ -3,6 +3,7 @@
  * machine's thread is started (`MachineThread`); `sys/` has one for each kind of host.
  */
 import { VivError } from "../base/index.ts";
+import type { CpuStatistics } from "../cpu/index.ts";
 import { type Argument, ExecChannel, type ExecOptions, type ExecResult } from "../image/index.ts";
 import { Console } from "./console.ts";
 import { type HostLink, REQUEST } from "./link.ts";
@@ -14,6 +15,8 @@ export interface MachineThread {
   readonly link: HostLink;
   /** Settles when the machine has ended; rejects with a VivError where its thread died. */
   readonly ended: Promise<MachineEnd>;
+  /** There once it has ended, where they were asked for. */
+  readonly statistics?: CpuStatistics | undefined;
   /** Says who answers the doorbell. */
   onDoorbell(answer: () => void): void;
   /** Ends the thread by force, if it is still there. */
@@ -132,6 +135,14 @@ export class VirtualMachine implements AsyncDisposable {
   /** Settles with how the machine ended; rejects where it failed. */
   wait(): Promise<MachineEnd> {
     return this.#end;
+  }
+
+  /**
+   * What the vCPU did, once the machine has ended; undefined before, without the option `stats`, and where the machine had to be ended
+   * by force.
+   */
+  get statistics(): CpuStatistics | undefined {
+    return this.#thread.statistics;
   }
 
   /** Holds the guest; its clock stands still. */

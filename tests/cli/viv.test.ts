@@ -149,6 +149,17 @@ describe("viv run --kernel", () => {
     expect(await viv(["run", "-q", "--kernel", path, "-m", "16M"])).toEqual({ status: 0x21, out: "", err: "" });
   });
 
+  it("says at the end what the vCPU did, where asked to", async () => {
+    const path = await write("stats", multiboot([...outb(0xf4, 0x10), ...HALT]));
+    const args = ["run", "-q", "--kernel", path, "-m", "16M", "--stats"];
+    const table = await viv(args);
+    expect([table.status, table.out]).toEqual([0x21, ""]);
+    expect(table.err).toMatch(/^instructions +3$/m);
+    expect(table.err).toMatch(/^device accesses +1$/m);
+    const { err } = await viv([...args, "--json"]);
+    expect(JSON.parse(err)).toMatchObject({ instructions: { retired: 3, compiled: 0 }, events: { deviceAccesses: 1 } });
+  });
+
   it("reboots, or ends at a reset where asked to", async () => {
     const path = await write("reset", multiboot([...print("boot\n"), ...outb(0xcf9, 0x06), ...HALT]));
     const { status, out } = await viv(["run", "-q", "--kernel", path, "-m", "16M", "--on-reset", "exit"]);

@@ -2,6 +2,7 @@ export { VivError } from "../../base/index.ts";
 export {
   type Console,
   type ConsoleListener,
+  type CpuStatistics,
   describeEnd,
   type MachineConfig,
   type MachineEnd,

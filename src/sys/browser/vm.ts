@@ -9,12 +9,16 @@ import {
   type MachineConfig,
   type ResolvedConfig,
   resolveConfig,
+  sampler,
   VirtualMachine,
 } from "../../vmm/index.ts";
 import { readUrl, readUrlIfThere } from "./files.ts";
 import { hostEntropy } from "./host-clock.ts";
 import { startMachineThread } from "./machine-thread.ts";
 import { requireBrowser } from "./requirements.ts";
+
+/** How often is looked where the machine's thread is, for statistics: as often as pages may. */
+const SAMPLE_MS = 4;
 
 export interface VmOptions extends MachineConfig {
   /** Where the default guest is served, ending in a slash: `guest.json`, `kernel` and `initrd`. */
@@ -36,14 +40,20 @@ export class Vm extends VirtualMachine {
     const { guest = GUEST, console, interpreter, ...given } = options;
     requireBrowser();
     const config = resolveConfig(given);
-    const { cpu, jit, lockstep } = config;
+    const { cpu, jit, lockstep, stats } = config;
     // Before anything is fetched: it is what fails most.
     const memory = createGuestMemory(config.memory, MEMORY_ADVICE);
     const [boot, generated] = await Promise.all([
       config.kernel === undefined ? servedGuest(guest, config, console) : bootOwnKernel(config, config.kernel, readUrl),
       interpreter === undefined ? undefined : readUrlIfThere(interpreter, "interpreter"),
     ]);
-    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu, jit, lockstep, boot }, generated);
+    const what = { memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot };
+    const thread = await startMachineThread(what, generated);
+    if (stats) {
+      const sampling = setInterval(sampler(memory), SAMPLE_MS);
+      const end = () => clearInterval(sampling);
+      thread.ended.then(end, end);
+    }
     return new Vm({
       thread,
       agent: config.kernel === undefined,

@@ -13,6 +13,7 @@ export type {
 export {
   type Console,
   type ConsoleListener,
+  type CpuStatistics,
   describeEnd,
   type MachineConfig,
   type MachineEnd,

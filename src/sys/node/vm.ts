@@ -2,11 +2,21 @@
 import { randomFillSync } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { buildDefaultGuest, type ConsoleRequest, type ProgressListener } from "../../image/index.ts";
-import { bootDefaultGuest, bootOwnKernel, type MachineConfig, resolveConfig, VirtualMachine } from "../../vmm/index.ts";
+import {
+  bootDefaultGuest,
+  bootOwnKernel,
+  type MachineConfig,
+  resolveConfig,
+  sampler,
+  VirtualMachine,
+} from "../../vmm/index.ts";
 import { readUserFile } from "./files.ts";
 import { guestPorts } from "./guest.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
 import { startMachineThread } from "./machine-thread.ts";
+
+/** How often is looked where the machine's thread is, for statistics. */
+const SAMPLE_MS = 1;
 
 export interface VmOptions extends MachineConfig {
   /** Gives the default guest a shell on its console, for a terminal of this size. */
@@ -31,7 +41,7 @@ export class Vm extends VirtualMachine {
   static async start(options: VmOptions = {}): Promise<Vm> {
     const { console, onProgress, ...given } = options;
     const config = resolveConfig(given);
-    const { cpu, jit, lockstep } = config;
+    const { cpu, jit, lockstep, stats } = config;
     const boot =
       config.kernel === undefined
         ? bootDefaultGuest(
@@ -41,7 +51,14 @@ export class Vm extends VirtualMachine {
           )
         : await bootOwnKernel(config, config.kernel, readUserFile);
     const memory = createGuestMemory(config.memory);
-    const thread = await startMachineThread({ memory, ramSize: config.memory, cpu, jit, lockstep, boot });
+    const what = { memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot };
+    const thread = await startMachineThread(what);
+    if (stats) {
+      const sampling = setInterval(sampler(memory), SAMPLE_MS);
+      sampling.unref();
+      const end = () => clearInterval(sampling);
+      thread.ended.then(end, end);
+    }
     return new Vm({
       thread,
       agent: config.kernel === undefined,
