@@ -29,8 +29,12 @@ const LONG_64 = 3;
 
 /** Table slots are u16 in records. */
 const LAST_SLOT = 0xffff;
-/** Regions kept at most; beyond that the oldest go. Bounds what V8 holds for a guest that keeps making new code. */
-const MAX_REGIONS = 6000;
+/**
+ * Regions kept at most, and bytes of their modules; beyond that the oldest go. Bounds what V8 holds for a guest that keeps making new code:
+ * a region costs some ten times its bytes.
+ */
+const MAX_REGIONS = 2000;
+const MAX_BYTES = 12 << 20;
 /** How often the time until a region is looked at again is doubled. */
 const MAX_PATIENCE = 12;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
@@ -59,6 +63,7 @@ interface Made {
 
 interface Region {
   readonly slot: number;
+  readonly bytes: number;
   readonly place: Place;
   /** Records of all its instructions. */
   readonly instructions: ReadonlySet<number>;
@@ -130,6 +135,8 @@ export class Jit {
   /** By the record a region begins at. */
   readonly #growth = new Map<number, Growth>();
   #jitter = 1;
+  /** Bytes of the functions of all regions in place. */
+  #heldBytes = 0;
   compiled = 0;
   compiledBytes = 0;
   dropped = 0;
@@ -146,7 +153,10 @@ export class Jit {
 
   /** The jump of a record has been taken often, now to a linear address. Called from generated code: only notes it. */
   hot(jump: number, linear: bigint): void {
-    if (this.#isSwitch(jump) && !this.#sample(jump, linear)) return;
+    if (!this.#isSwitch(jump)) {
+      // Once more: the region that is made now may be dropped one day.
+      this.#view.setInt32(jump + RECORD.heat, Math.max(1, this.#p.threshold), true);
+    } else if (!this.#sample(jump, linear)) return;
     const codeTlb = this.#p.registers.get("codeTlb");
     const codePage = this.#pageAt(codeTlb, linear);
     if (codePage === 0) return;
@@ -302,7 +312,7 @@ export class Jit {
   dropPage(codePage: number): void {
     const regions = this.#byPage.get(codePage);
     if (!regions) return;
-    for (const region of [...regions]) this.#drop(region);
+    for (const region of regions) this.#drop(region);
   }
 
   /** All decoded code is dropped, and the records with it. */
@@ -312,6 +322,7 @@ export class Jit {
       this.#retired.push(region.slot);
       this.#p.table.set(region.slot, null);
     }
+    this.#heldBytes = 0;
     this.#regions.clear();
     this.#bySlot.clear();
     this.#byPage.clear();
@@ -325,6 +336,7 @@ export class Jit {
   #drop(region: Region): void {
     if (!region.alive) return;
     region.alive = false;
+    this.#heldBytes -= region.bytes;
     this.dropped++;
     for (const record of region.records) {
       if (this.#view.getUint16(record + RECORD.handler, true) !== region.slot) continue;
@@ -345,18 +357,16 @@ export class Jit {
   }
 
   #takeSlot(): number {
-    if (this.#regions.size >= MAX_REGIONS) {
-      for (const region of this.#regions) {
-        this.#drop(region);
-        break;
-      }
+    for (const region of this.#regions) {
+      if (this.#regions.size < MAX_REGIONS && this.#heldBytes < MAX_BYTES) break;
+      this.#drop(region);
     }
     const slot = this.#free.pop() ?? (this.#nextSlot <= LAST_SLOT ? this.#nextSlot++ : -1);
     if (slot >= this.#p.table.length) this.#p.table.grow(Math.min(LAST_SLOT + 1, slot + 1024) - this.#p.table.length);
     return slot;
   }
 
-  #install({ slot, place, entries, pages, instructions, swallowed }: Made): void {
+  #install({ slot, f, place, entries, pages, instructions, swallowed }: Made): void {
     for (const region of swallowed) this.#drop(region);
     const records: number[] = [];
     entries.forEach((pos, number) => {
@@ -371,8 +381,11 @@ export class Jit {
       this.#view.setUint16(record + RECORD.handler, slot, true);
       records.push(record);
     });
+    const bytes = f.code.length;
+    this.#heldBytes += bytes;
     const region: Region = {
       slot,
+      bytes,
       place,
       instructions,
       patience: 0,
