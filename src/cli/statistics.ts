@@ -45,7 +45,7 @@ function lines({ instructions, exits, events, tlb, time, code }: CpuStatistics):
       count(code.regions),
       `${count(code.regionsMade)} made, ${count(code.regionsDropped)} dropped`,
     ],
-    ["code cache, compiled", size(code.moduleBytes), "of WebAssembly, dropped regions included"],
+    ["code cache, compiled", size(code.bytes), `${size(code.bytesMade)} made`],
     ["code cache, decoded", size(code.decodedBytes)],
   ];
 }

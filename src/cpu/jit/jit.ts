@@ -237,9 +237,9 @@ export class Jit {
     return --site.left <= 0;
   }
 
-  /** Regions that are in place. */
-  get live(): number {
-    return this.#regions.size;
+  /** Regions that are in place, and bytes of their functions. */
+  get held(): { readonly regions: number; readonly bytes: number } {
+    return { regions: this.#regions.size, bytes: this.#heldBytes };
   }
 
   get pending(): boolean {

@@ -51,8 +51,9 @@ export interface CpuStatistics {
     readonly regions: number;
     readonly regionsMade: number;
     readonly regionsDropped: number;
-    /** Bytes of WebAssembly, of all regions that were made. */
-    readonly moduleBytes: number;
+    /** Bytes of WebAssembly: of the regions in place, and of all modules that were made. */
+    readonly bytes: number;
+    readonly bytesMade: number;
     /** Bytes of decoded instructions. */
     readonly decodedBytes: number;
   };
@@ -81,7 +82,7 @@ export class CountingCpu extends Cpu {
 
   get statistics(): CpuStatistics {
     const meter = this.#meter;
-    const { time, interrupts, faultsInside, deviceAccesses, regions } = meter;
+    const { time, interrupts, faultsInside, deviceAccesses } = meter;
     const retired = this.instructions;
     const compiled = meter.counter("compiledInstructions");
     const misses = meter.counter("misses");
@@ -104,10 +105,7 @@ export class CountingCpu extends Cpu {
         samples,
       },
       code: {
-        regions: regions.live,
-        regionsMade: regions.made,
-        regionsDropped: regions.dropped,
-        moduleBytes: regions.bytes,
+        ...meter.regions,
         decodedBytes: this.code.used,
       },
     };

@@ -54,11 +54,18 @@ export class Meter {
   samples(where: number): number {
     return this.#words[(COUNTERS.samples >> 2) + where]!;
   }
-  get regions(): { readonly live: number; readonly made: number; readonly dropped: number; readonly bytes: number } {
+  get regions() {
     const jit = this.#jit;
-    if (jit === undefined) return { live: 0, made: 0, dropped: 0, bytes: 0 };
+    if (jit === undefined) return { regions: 0, bytes: 0, regionsMade: 0, regionsDropped: 0, bytesMade: 0 };
+    const { regions, bytes } = jit.held;
     // Those that went with all decoded code are in no other number.
-    return { live: jit.live, made: jit.compiled, dropped: jit.compiled - jit.live, bytes: jit.compiledBytes };
+    return {
+      regions,
+      bytes,
+      regionsMade: jit.compiled,
+      regionsDropped: jit.compiled - regions,
+      bytesMade: jit.compiledBytes,
+    };
   }
 
   #exports(original: CpuExports): CpuExports {
