@@ -108,9 +108,9 @@ field("stackMask", "i64", "mask of the stack pointer: 16, 32 or 64 bits", "deriv
 field("x87Trap", "i32", "1 where CR0.EM or TS makes x87 and MMX trap", "derived");
 field("sseTrap", "i32", "1 where CR0.EM, CR0.TS or CR4.OSFXSR makes SSE trap", "derived");
 field("avxTrap", "i32", "1 where CR0.TS, CR4.OSXSAVE or XCR0 makes AVX trap", "derived");
-field("sseQuick", "i32", "15 where MXCSR is known to round to nearest with PE set and masked", "derived");
 
 // Engine.
+field("sseQuick", "i32", "15 where MXCSR was seen to round to nearest with PE set and masked", "engine");
 field("tscOffset", "i64", "what the time-stamp counter is ahead of the machine's clock", "engine");
 field("zero", "i64", "always zero: what an absent base, index or segment reads", "engine");
 field("ripPage", "i64", "linear address of the page whose records run", "engine");
