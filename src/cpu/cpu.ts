@@ -289,7 +289,10 @@ export class Cpu implements CpuContext {
         continue;
       }
       if (shadow === 0) this.#takeEvents();
-      if (words[AT.activity]! === ACTIVITY.halted) return "halted";
+      const now = words[AT.activity]!;
+      if (now === ACTIVITY.halted) return "halted";
+      // An event that could not be delivered.
+      if (now === ACTIVITY.shutdown) return "shutdown";
       words[AT.shadow] = 0;
       if (shadow !== 0 || this.#mustStep()) {
         left--;

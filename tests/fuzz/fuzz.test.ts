@@ -5,8 +5,9 @@ import { describe, expect, it } from "vitest";
 
 const run = promisify(execFile);
 const ROOT = new URL("../..", import.meta.url);
-/** About twenty seconds. */
+/** About twenty seconds each. */
 const COUNT = 12_000;
+const LOOPS = 400;
 
 describe("random bytes as guest code", () => {
   it("neither crash nor hang the host", { timeout: 300_000 }, async () => {
@@ -14,6 +15,13 @@ describe("random bytes as guest code", () => {
       cwd: ROOT,
     });
     expect(stdout).toContain(`${COUNT} of ${COUNT} strings`);
+    expect(stdout).toContain("0 failures");
+  });
+
+  it("do the same compiled and interpreted, in loops", { timeout: 300_000 }, async () => {
+    const options = ["--lockstep", "--count", `${LOOPS}`, "--seed", "1"];
+    const { stdout } = await run("npm", ["run", "--silent", "fuzz", "--", ...options], { cwd: ROOT });
+    expect(stdout).toContain(`${LOOPS} of ${LOOPS} strings`);
     expect(stdout).toContain("0 failures");
   });
 });

@@ -2,6 +2,7 @@
  * The fuzz command: random byte strings as guest code, in every mode; the host must survive all of them.
  *
  *   npm run fuzz -- --count 1000000 --seed 1     that many strings
+ *   npm run fuzz -- --lockstep                   loops instead, compiled and interpreted side by side
  *   npm run fuzz -- --seed 1 --index 4711        one of them again, instruction by instruction
  */
 import { parseArgs } from "node:util";
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     from: { type: "string", default: "0" },
     index: { type: "string" },
+    lockstep: { type: "boolean", default: false },
   },
 });
 
@@ -33,7 +35,7 @@ function number(text: string, name: string): number {
 const seed = number(values.seed, "seed");
 
 function reproduce(index: number): void {
-  const fuzzer = new Fuzzer(seed);
+  const fuzzer = new Fuzzer(seed, values.lockstep);
   fuzzer.run(index, { log: (line) => console.log(line) });
   // Once more without looking: only then does code run as it does in a guest.
   const { failure, instructions } = fuzzer.run(index);
@@ -44,7 +46,7 @@ function reproduce(index: number): void {
 function fuzz(from: number, count: number): void {
   const progress = new SharedArrayBuffer(4);
   const at = new Int32Array(progress);
-  const order: Order = { seed, from, count, progress };
+  const order: Order = { seed, from, count, lockstep: values.lockstep, progress };
   const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: order });
   const started = performance.now();
   let moved = started;
@@ -64,7 +66,9 @@ function fuzz(from: number, count: number): void {
   };
   const fail = (index: number, text: string) => {
     failures++;
-    console.log(`string ${index}: ${text}\n  again with: npm run fuzz -- --seed ${seed} --index ${index}`);
+    console.log(
+      `string ${index}: ${text}\n  again with: npm run fuzz --${values.lockstep ? " --lockstep" : ""} --seed ${seed} --index ${index}`,
+    );
   };
   const timer = setInterval(() => {
     const now = Atomics.load(at, 0);

@@ -7,6 +7,7 @@ export interface Order {
   readonly seed: number;
   readonly from: number;
   readonly count: number;
+  readonly lockstep: boolean;
   /** Here the worker notes which case it is at, counted from `from`. */
   readonly progress: SharedArrayBuffer;
 }
@@ -20,9 +21,9 @@ export type News =
 /** Between two reports. */
 const REPORT = 1000;
 
-const { seed, from, count, progress } = workerData as Order;
+const { seed, from, count, lockstep, progress } = workerData as Order;
 const at = new Int32Array(progress);
-const fuzzer = new Fuzzer(seed);
+const fuzzer = new Fuzzer(seed, lockstep);
 const say = (news: News) => parentPort?.postMessage(news);
 // Guest faults are thrown by the thousand; their stacks are nobody's business.
 Error.stackTraceLimit = 0;

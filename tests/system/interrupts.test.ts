@@ -101,3 +101,13 @@ describe("NMIs", () => {
     expect(g.get("nmiBlocked")).toBe(0);
   });
 });
+
+it("an interrupt that cannot be delivered shuts the processor down before another instruction", () => {
+  const g = new Guest();
+  g.cpu.r.set("idtr.limit", 0);
+  g.addFlags(IF);
+  g.interrupt = VECTOR;
+  // inc eax
+  expect(g.run(0xff, 0xc0)).toEqual(["shutdown"]);
+  expect([g.get("rax"), g.cpu.instructions]).toEqual([0, 0]);
+});

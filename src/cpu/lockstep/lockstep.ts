@@ -29,6 +29,9 @@ const PATIENCE = 16;
 /** Instructions that the message's search for the same state goes on for. */
 const SEARCH = 5000;
 const PAGE = 4 * KiB;
+/** Bits of a page table entry. */
+const PRESENT = 1;
+const ACCESSED = 0x20;
 /**
  * All of so much RAM is compared where a run comes to rest (not where its budget is used up), and before the next one what the host
  * has changed in it is taken over: tests have less, machines have more.
@@ -109,7 +112,7 @@ export class LockstepCpu extends Cpu {
       this.#journal.clear();
       this.#trail.clear();
       outcome = super.run(length, singly);
-      this.#follow(length);
+      this.#follow(length, outcome === "running" && this.instructions - before < length);
       left -= Math.max(length, this.instructions - before);
     } while (left > 0 && outcome === "running" && !this.#leaves);
     this.#rests = outcome !== "running";
@@ -138,11 +141,11 @@ export class LockstepCpu extends Cpu {
     this.#ahead = this.instructions - other.instructions;
   }
 
-  /** Takes the other through the slice that this one has just run. `length`: the slice's budget. */
-  #follow(length: number): void {
+  /** Takes the other through the slice that this one has just run. `length`: the slice's budget, of which events used some up. */
+  #follow(length: number, events: boolean): void {
     try {
       this.#replay(length);
-      this.#settle(length);
+      this.#settle(length, events);
       const { access } = this.#journal;
       if (access) throw new Deviation(`only compiled code does: ${describeAccess(access)}`);
     } catch (deviation) {
@@ -182,27 +185,32 @@ export class LockstepCpu extends Cpu {
   }
 
   /** Through exceptions that this one has delivered after its last instruction, until both are in the same state. */
-  #settle(length: number): void {
+  #settle(length: number, events: boolean): void {
     const comparison = this.#comparison;
-    if (comparison.sameState()) return;
+    // A handler that faults at once, on a stack of its own, comes to the same state again and again: what differs is the frame.
+    const looksAtRam = events && this.#isSmall;
+    const wrongPage = () => (looksAtRam ? this.#wrongPage(0, comparison.pages) : -1);
+    const isSame = () => comparison.sameState() && wrongPage() < 0;
+    if (isSame()) return;
     const target = this.instructions;
     // The nearest place tells most.
-    let nearest = comparison.differences();
+    const differences = () => comparison.differences().map(([name, a, b]) => `${name}: ${a}, interpreter ${b}`);
+    let nearest = differences();
+    if (nearest.length === 0) nearest = this.#ramLines(wrongPage());
     try {
       for (let i = 0; i <= length + PATIENCE; i++) {
         const outcome = this.#step();
         if (this.#place().instructions !== target) break;
-        if (comparison.sameState()) return;
+        if (isSame()) return;
         if (outcome !== "running") break;
-        const found = comparison.differences();
-        if (found.length < nearest.length) nearest = found;
+        const found = differences();
+        if (found.length > 0 && found.length < nearest.length) nearest = found;
       }
     } catch (error) {
       // It went further than this one did.
       if (!(error instanceof Deviation)) throw error;
     }
-    const lines = nearest.map(([name, a, b]) => `${name}: ${a}, interpreter ${b}`);
-    throw new Deviation(["they differ in", ...lines, ...this.#miscounted()].join("\n  "));
+    throw new Deviation(["they differ in", ...nearest, ...this.#miscounted()].join("\n  "));
   }
 
   /** Whether the interpreter gets to the same state a little later: then an instruction too few was counted. */
@@ -230,15 +238,30 @@ export class LockstepCpu extends Cpu {
     return this.#other.run(1, true);
   }
 
+  /** The first page that differs; -1: none. Accessed bits that only this one has set are set for the other. */
+  #wrongPage(from: number, to: number): number {
+    const comparison = this.#comparison;
+    for (let page = comparison.differingPage(from, to); page >= 0; page = comparison.differingPage(page + 1, to)) {
+      const bytes = comparison.differingBytes(page);
+      if (!bytes.every(isAccessedBit)) return page;
+      for (const [at, byte] of bytes) this.#other.ram[at] = byte;
+    }
+    return -1;
+  }
+
   #compareRam(from: number, to: number): void {
-    const page = this.#comparison.differingPage(from, to);
-    if (page < 0) return;
+    const page = this.#wrongPage(from, to);
+    if (page >= 0) throw this.#error(["they differ in", ...this.#ramLines(page)].join("\n  "));
+  }
+
+  /** The bytes of a page that differ. */
+  #ramLines(page: number): string[] {
     const bytes = this.#comparison.differingBytes(page);
-    const shown = bytes
+    const lines = bytes
       .slice(0, SHOWN_BYTES)
       .map(([at, a, b]) => `RAM 0x${at.toString(16)}: 0x${a.toString(16)}, interpreter 0x${b.toString(16)}`);
-    const more = bytes.length > SHOWN_BYTES ? [`and ${bytes.length - SHOWN_BYTES} more bytes of this page`] : [];
-    throw this.#error(["they differ in", ...shown, ...more].join("\n  "));
+    if (bytes.length > SHOWN_BYTES) lines.push(`and ${bytes.length - SHOWN_BYTES} more bytes of this page`);
+    return lines;
   }
 
   #error(what: string): VivError {
@@ -252,6 +275,13 @@ export class LockstepCpu extends Cpu {
     return new VivError("cpu.lockstep", lines.join("\n"));
   }
 }
+
+/**
+ * A page table entry is marked accessed by whoever looks at the page first, and that may be a compiler: processors do so for
+ * what they only expect to run, too (SDM vol. 3A, 4.8).
+ */
+const isAccessedBit = ([at, a, b]: readonly [at: number, a: number, b: number]): boolean =>
+  at % 4 === 0 && (a ^ b) === ACCESSED && (a & (PRESENT | ACCESSED)) === (PRESENT | ACCESSED);
 
 const missed = (arrival: Parameters<typeof describeArrival>[0] | undefined, now: number): string =>
   arrival
