@@ -4,7 +4,7 @@
  * is bound to a local by the function builder first (function.ts), so that a tree may be used twice.
  */
 import type { ByteWriter } from "./bytes.ts";
-import { ABBREVIATED, LANES, OPCODES, type Shape, type ValType } from "./opcodes.ts";
+import { ABBREVIATED, LANES, OPCODES, type Opcode, type Shape, type ValType } from "./opcodes.ts";
 
 export type Write = (out: ByteWriter) => void;
 export type IntType = "i32" | "i64";
@@ -154,15 +154,33 @@ export class Int<T extends IntType = IntType> extends Expr<T> {
     if (fold && this.known !== undefined && other.known !== undefined) {
       return constant(this.type, fold(this.known, other.known));
     }
-    return int(this.type, op(`${this.type}.${name}`, this, other));
+    return new Int(this.type, twoOperands(INT_ROWS[this.type][name]!, this, other));
   }
   private comparison(name: string, b: Operand<T>): I32 {
     const other = this.asOperand(b);
     if (this.known !== undefined && other.known !== undefined) {
       return i32(compareKnown(name, this.type, this.known, other.known) ? 1 : 0);
     }
-    return int("i32", op(`${this.type}.${name}`, this, other));
+    return new Int("i32", twoOperands(INT_ROWS[this.type][name]!, this, other));
   }
+}
+
+/** The instructions on two integers of a type, by the name behind the dot. */
+const rowsOf = (type: IntType): Readonly<Record<string, Opcode>> =>
+  Object.fromEntries(
+    Object.entries(OPCODES)
+      .filter(([name, row]) => name.startsWith(`${type}.`) && row.operands.length === 2)
+      .map(([name, row]) => [name.slice(type.length + 1), row]),
+  );
+const INT_ROWS = { i32: rowsOf("i32"), i64: rowsOf("i64") };
+
+function twoOperands({ bytes }: Opcode, a: Expr, b: Expr): Write {
+  const code = bytes[0]!;
+  return (out) => {
+    a.write(out);
+    b.write(out);
+    out.u8(code);
+  };
 }
 
 function compareKnown(name: string, type: IntType, x: bigint, y: bigint): boolean {
@@ -320,14 +338,18 @@ export function op(name: string, ...operands: Expr[]): Expr {
   });
 }
 
-/** Constants in frequent use. */
-const CONSTANTS = { i32: new Map<number | bigint, Int<"i32">>(), i64: new Map<number | bigint, Int<"i64">>() };
-const MAX_CONSTANTS = 4096;
+/** Constants in frequent use, by their value less the lowest. */
+const LOWEST = -256;
+const HIGHEST = 4096;
+const CONSTANTS: { readonly i32: Int<"i32">[]; readonly i64: Int<"i64">[] } = { i32: [], i64: [] };
 
 function constant<T extends IntType>(type: T, value: number | bigint): Int<T> {
-  const cache = CONSTANTS[type] as Map<number | bigint, Int<T>>;
-  const cached = cache.get(value);
-  if (cached) return cached;
+  const cache = CONSTANTS[type] as Int<T>[];
+  const small = typeof value === "number" && value >= LOWEST && value <= HIGHEST;
+  if (small) {
+    const cached = cache[value - LOWEST];
+    if (cached) return cached;
+  }
   const known = BigInt.asIntN(type === "i32" ? 32 : 64, BigInt(value));
   const made = new Int(
     type,
@@ -338,7 +360,7 @@ function constant<T extends IntType>(type: T, value: number | bigint): Int<T> {
     },
     known,
   );
-  if (cache.size < MAX_CONSTANTS) cache.set(value, made);
+  if (small) cache[value - LOWEST] = made;
   return made;
 }
 

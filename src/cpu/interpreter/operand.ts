@@ -53,8 +53,6 @@ export function operandsOf(row: Row, handler: Handler, memory: boolean): Operand
 
 export abstract class Base<Writer extends InstructionWriter> implements Operand {
   readonly bits: number;
-  readonly isMemory: boolean = false;
-  readonly known: bigint | undefined = undefined;
   protected readonly h: Writer;
   protected readonly spec: OperandSpec;
 
@@ -62,6 +60,12 @@ export abstract class Base<Writer extends InstructionWriter> implements Operand 
     this.h = h;
     this.spec = spec;
     this.bits = widthOf(spec, h.size);
+  }
+  get isMemory(): boolean {
+    return false;
+  }
+  get known(): bigint | undefined {
+    return undefined;
   }
   abstract read(): AnyInt;
   write(_value: AnyInt): void {
@@ -203,7 +207,9 @@ class RegisterOperand extends Base<Handler> {
 }
 
 export class MemoryOperand extends Base<InstructionWriter> {
-  override readonly isMemory = true;
+  override get isMemory(): boolean {
+    return true;
+  }
   readonly #row: Row;
   #offset: I64 | undefined;
   #linear: I64 | undefined;

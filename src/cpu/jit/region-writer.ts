@@ -257,15 +257,21 @@ export class RegionWriter extends InstructionWriter {
 }
 
 class ImmediateOperand extends Base<RegionWriter> {
-  override readonly known: bigint;
+  readonly #known: bigint;
   constructor(h: RegionWriter, spec: OperandSpec, first: boolean) {
     super(h, spec);
     const { d } = h.insn;
     const value = first ? (BigInt(d.immediateHigh) << 32n) | BigInt(d.immediateLow >>> 0) : BigInt(d.immediate2);
-    this.known = BigInt.asUintN(Math.min(64, this.bits), value);
+    this.#known = BigInt.asUintN(Math.min(64, this.bits), value);
+  }
+  override get known(): bigint {
+    return this.#known;
   }
   read(): AnyInt {
-    return this.bits === 64 ? i64(this.known) : i32(BigInt.asIntN(32, this.known));
+    if (this.bits !== 64) return i32(Number(BigInt.asIntN(32, this.#known)));
+    const value = BigInt.asIntN(64, this.#known);
+    const small = Number(value);
+    return i64(Number.isSafeInteger(small) ? small : value);
   }
   override number(): I32 {
     return i32(this.h.insn.d.immediateHigh & 0xffff);
