@@ -47,7 +47,7 @@ const INFO = { position: 20, count: 10, stack: 1 << 30 } as const;
 export const ENTRY_WORD = { numberBits: 8, bias: 128 } as const;
 export const MAX_ENTRIES = 1 << ENTRY_WORD.numberBits;
 
-/** An entry of the call stack: return address, i64; number of the region and of its entry, i32. */
+/** An entry of the call stack: return address, i64; number of the entry, of the region, and of the page it is mapped at, i64. */
 const CALL_SIZE = 16;
 
 const HANDLER_PARAMS = ["i32", "i32"] as const;
@@ -279,7 +279,7 @@ export class RegionCode {
     const { f } = this;
     const top = this.#callTop.get() as I32;
     f.store("i64.store", top, this.linear(next), CALL_STACK);
-    f.store("i32.store", top, i32((this.#number << 8) | entry), CALL_STACK + 8);
+    f.store("i64.store", top, this.#mapping().shl(8).or(entry), CALL_STACK + 8);
     this.#callTop.set(top.add(CALL_SIZE).and(CALL_STACK_SIZE - 1));
   }
   /** To an entry of this region, by its number. */
@@ -422,15 +422,20 @@ export class RegionCode {
     const { f } = this;
     const top = f.let((this.#callTop.get() as I32).sub(CALL_SIZE).and(CALL_STACK_SIZE - 1));
     this.#callTop.set(top);
-    const word = f.load("i32.load", top, CALL_STACK + 8);
+    const word = f.load("i64.load", top, CALL_STACK + 8);
     const expected = f
       .loadExpr("i64.load", top, CALL_STACK)
       .eq(this.#target.get() as I64)
-      .and(word.shrU(8).eq(this.#number));
+      .and(word.shrU(8).eq(this.#mapping()));
     f.if(expected.and((this.budget.get() as I32).gtS(this.#get("attention"))), () => {
-      this.entry.set(word.and(MAX_ENTRIES - 1));
+      this.entry.set(word.wrap().and(MAX_ENTRIES - 1));
       this.#round(needsTriple);
     });
+  }
+
+  /** The region and where it is mapped: an entry of the call stack means something to the same region in the same place only. */
+  #mapping(): I64 {
+    return (this.#base.get() as I64).shl(20).shrU(8).or(this.#number);
   }
 
   #entryWord(record: I32): I32 {
