@@ -19,7 +19,7 @@ describe("random bytes as guest code", () => {
   });
 
   it("do the same compiled and interpreted, in loops", { timeout: 300_000 }, async () => {
-    const options = ["--lockstep", "--count", `${LOOPS}`, "--seed", "1"];
+    const options = ["--lockstep", "--count", `${LOOPS}`, "--seed", "8"];
     const { stdout } = await run("npm", ["run", "--silent", "fuzz", "--", ...options], { cwd: ROOT });
     expect(stdout).toContain(`${LOOPS} of ${LOOPS} strings`);
     expect(stdout).toContain("0 failures");
