@@ -64,9 +64,11 @@ export function hasFlagless(v: Variant): boolean {
   return ["ADD", "SUB", "AND", "OR", "XOR"].includes(v.row.mnemonic) || shiftsByConstant(v.row);
 }
 
-/** A near jump to a computed address that is neither call nor return. */
+/** A near jump or call to a computed address. */
 export function isSwitch(row: Row): boolean {
-  return row.mnemonic === "JMP" && row.attributes.has("f64") && row.operands[0]!.kind === "rm";
+  return (
+    (row.mnemonic === "JMP" || row.mnemonic === "CALL") && row.attributes.has("f64") && row.operands[0]!.kind === "rm"
+  );
 }
 
 /** Is this a Jcc? 70-7F with a short displacement, 0F 80-8F with a long one. */

@@ -21,7 +21,7 @@ export interface BareInstruction {
   /** Control does not go on behind it. */
   readonly ends: boolean;
   readonly calls: boolean;
-  /** It jumps to a computed address, and is no call or return. */
+  /** It jumps to a computed address, or calls one. */
   readonly switches: boolean;
   /** It goes round on itself. */
   readonly repeats: boolean;
@@ -116,6 +116,8 @@ class Finder {
   readonly #returns: number[] = [];
   readonly #calls: number[] = [];
   readonly #switched: number[] = [];
+  /** What calls of computed addresses lead to. */
+  readonly #called = new Set<number>();
   #limit: number;
   #count = 0;
 
@@ -130,6 +132,7 @@ class Finder {
     // Short functions that call no others come along with the calls.
     for (const target of this.#calls) {
       if (!this.#instructions.has(target) && this.#isShort(target)) this.#trace([target]);
+      if (this.#called.has(target) && this.#instructions.get(target)) this.#switched.push(target);
     }
     if (!this.#instructions.get(root)) return undefined;
     const inside: number[] = [];
@@ -160,6 +163,10 @@ class Finder {
           if (target !== undefined) {
             leaders.add(target);
             this.#calls.push(target);
+          } else {
+            const targets = this.#targets(pos);
+            this.#calls.push(...targets);
+            for (const to of targets) this.#called.add(to);
           }
           leaders.add(next);
           this.#returns.push(next);

@@ -169,7 +169,10 @@ class Compiler {
       indirect: (target) => {
         region.retire(here.count);
         if (insn.row.mnemonic === "RET") region.return(target);
-        else region.indirect(target, insn.switches);
+        else {
+          if (insn.calls) this.#noteCall(insn);
+          region.indirect(target, insn.switches && !insn.calls);
+        }
       },
       again: (condition) => {
         region.retire(here.count);
@@ -183,7 +186,8 @@ class Compiler {
   #noteCall(insn: Instruction): void {
     const back = this.#numbers.get(insn.next);
     const entry = back === undefined ? -1 : this.#shape.entries.indexOf(back);
-    if (entry >= 0 && this.#numbers.has(insn.target!)) this.#region.noteCall(insn.next, entry);
+    if (entry >= 0 && (insn.target === undefined || this.#numbers.has(insn.target)))
+      this.#region.noteCall(insn.next, entry);
   }
 
   /** Goes from a block to a position. */

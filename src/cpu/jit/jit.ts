@@ -59,6 +59,7 @@ interface Made {
   readonly instructions: ReadonlySet<number>;
   /** Regions that it takes the place of. */
   readonly swallowed: ReadonlySet<Region>;
+  readonly patience: number;
 }
 
 interface Region {
@@ -290,7 +291,9 @@ export class Jit {
         continue;
       }
       const pages = found.pages.map((page) => ({ ...place, codePage: page.codePage, offset: page.distance }));
-      made.push({ slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed });
+      // The next look at it, if there is one, comes later than this one.
+      const patience = Math.min(MAX_PATIENCE, (old?.patience ?? -1) + 1);
+      made.push({ slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed, patience });
     }
     // Bringing in a page may have dropped all decoded code.
     if (made.length === 0 || this.#p.registers.get("codeEpoch") !== epoch) {
@@ -366,7 +369,7 @@ export class Jit {
     return slot;
   }
 
-  #install({ slot, f, place, entries, pages, instructions, swallowed }: Made): void {
+  #install({ slot, f, place, entries, pages, instructions, swallowed, patience }: Made): void {
     for (const region of swallowed) this.#drop(region);
     const records: number[] = [];
     entries.forEach((pos, number) => {
@@ -388,7 +391,7 @@ export class Jit {
       bytes,
       place,
       instructions,
-      patience: 0,
+      patience,
       news: -1,
       records,
       pages: pages.map((p) => p.codePage),
