@@ -31,7 +31,7 @@ const present = new Set(field("flags").split(" "));
 const lacks = (feature: string) => !present.has(LINUX_NAMES[feature] ?? feature);
 
 /** All families, or those that the environment variable FAMILIES names. */
-const WANTED = new Set(process.env.FAMILIES?.split(" ") ?? Object.keys(FAMILIES));
+const WANTED = new Set(process.env["FAMILIES"]?.split(" ") ?? Object.keys(FAMILIES));
 
 function compile(directory: string): string {
   const program = join(directory, "recorder");

@@ -367,7 +367,7 @@ describe("SSE floating point", () => {
     const slow: string[] = [];
     // PE set; DAZ, FTZ, the masks but that of PE, and the other flags have no part in it.
     const run = (c: Case, i: number, mxcsr: number, values?: readonly [number, number]) => {
-      fill(state, sourceOf(c), values as number[] | undefined);
+      fill(state, sourceOf(c), values as [number, number] | undefined);
       setMxcsr(state, mxcsr);
       state.setUint32(offsetOf(SLOW_CALLS), 0, true);
       const fault = (instance.exports[`case${i}`] as () => number)();
