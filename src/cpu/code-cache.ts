@@ -9,7 +9,7 @@ import type { Slots } from "./interpreter/build.ts";
 import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
 import { effectOf, type FlagEffect, isBranch, isSwitch } from "./interpreter/pairs.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
-import { SAMPLE_INTERVAL } from "./jit/jit.ts";
+import { SAMPLE_INTERVAL } from "./jit/heat.ts";
 import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
 import { slotOf } from "./runtime/control.ts";

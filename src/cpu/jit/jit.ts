@@ -6,21 +6,14 @@ import type { Decoder } from "../../isa/decode.ts";
 import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/index.ts";
 import { CODE_KEYS } from "../code-cache.ts";
 import { MAX_PAGES } from "../interpreter/build.ts";
-import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
-import {
-  ARENA_BASE,
-  CODE_TLB_ENTRIES,
-  CODE_TLB_ENTRY_SIZE,
-  RAM_BASE,
-  REGION_ENTRIES,
-  REGION_EXITS,
-  REGION_MAPS,
-} from "../memory-map.ts";
+import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
+import { DecodedCode } from "./decoded-code.ts";
 import type { RuntimeEffects } from "./effects.ts";
+import { Heat, type Leaving, MAX_PATIENCE, type Place } from "./heat.ts";
 import { ENTRY_WORD, type RegionModule } from "./region-code.ts";
 
 const PAGE = 4096;
@@ -35,16 +28,8 @@ const LAST_SLOT = 0xffff;
  */
 const MAX_REGIONS = 2000;
 const MAX_BYTES = 12 << 20;
-/** How often the time until a region is looked at again is doubled. */
-const MAX_PATIENCE = 12;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
-
-/** A jump with many targets tells one of them after this many. */
-export const SAMPLE_INTERVAL = 16;
-const MAX_TARGETS = 200;
-/** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
-const MAX_SITES = 4096;
 
 export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 64, switched: 2000 };
 
@@ -62,36 +47,13 @@ interface Made {
   readonly patience: number;
 }
 
-interface Region {
-  readonly slot: number;
+interface Region extends Leaving {
   readonly bytes: number;
-  readonly place: Place;
   /** Records of all its instructions. */
   readonly instructions: ReadonlySet<number>;
-  /** How often it was looked at again for leaving often, without a change. */
-  patience: number;
-  /** How much of its pages was decoded when it was last looked at, and how many targets it had. */
-  news: number;
   /** Records whose handler it is. */
   readonly records: readonly number[];
-  readonly pages: readonly number[];
   alive: boolean;
-}
-
-/** What a place is known for besides its own code, from regions that began there. */
-interface Growth {
-  /** Targets of jumps with many of them. */
-  readonly targets: Set<bigint>;
-  left: number;
-}
-
-/** A place to compile: an instruction's offset in a code page, and where the page lies in linear memory. */
-interface Place {
-  readonly codePage: number;
-  readonly offset: number;
-  readonly linear: bigint;
-  readonly codeTlb: number;
-  readonly codeMap: number;
 }
 
 export interface JitPorts {
@@ -115,12 +77,10 @@ export interface JitPorts {
 
 export class Jit {
   readonly #p: JitPorts;
-  readonly #words: Int32Array;
+  readonly #code: DecodedCode;
+  readonly #heat: Heat;
   readonly #halves: Uint16Array;
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #queue: Place[] = [];
-  readonly #queued = new Set<number>();
   readonly #free: number[] = [];
   #nextSlot: number;
   /** In order of age. */
@@ -129,13 +89,8 @@ export class Jit {
   readonly #byPage = new Map<number, Set<Region>>();
   /** Slots to be used again once generated code has returned. */
   readonly #retired: number[] = [];
-  /** Where jumps with many targets went, by their records. */
-  readonly #sites = new Map<number, { readonly targets: Set<bigint>; left: number }>();
   readonly #known = new Map<number, KnownInstruction | null>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
-  /** By the record a region begins at. */
-  readonly #growth = new Map<number, Growth>();
-  #jitter = 1;
   /** Bytes of the functions of all regions in place. */
   #heldBytes = 0;
   compiled = 0;
@@ -145,97 +100,22 @@ export class Jit {
   constructor(ports: JitPorts) {
     this.#p = ports;
     const { buffer } = ports.memory;
-    this.#words = new Int32Array(buffer);
+    this.#code = new DecodedCode(buffer);
     this.#halves = new Uint16Array(buffer);
     this.#bytes = new Uint8Array(buffer);
-    this.#view = new DataView(buffer);
     this.#nextSlot = ports.firstSlot;
+    this.#heat = new Heat({ ...ports, code: this.#code });
   }
 
-  /** The jump of a record has been taken often, now to a linear address. Called from generated code: only notes it. */
+  /** The jump of a record has been taken often, now to a linear address. Called from generated code. */
   hot(jump: number, linear: bigint): void {
-    if (!this.#isSwitch(jump)) {
-      // Once more: the region that is made now may be dropped one day.
-      this.#view.setInt32(jump + RECORD.heat, Math.max(1, this.#p.threshold), true);
-    } else if (!this.#sample(jump, linear)) return;
-    const codeTlb = this.#p.registers.get("codeTlb");
-    const codePage = this.#pageAt(codeTlb, linear);
-    if (codePage === 0) return;
-    const offset = Number(linear & 4095n);
-    const record = this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
-    if (record === 0 || this.#queued.has(record)) return;
-    if (this.#view.getUint16(record + RECORD.handler, true) >= this.#p.firstSlot) return;
-    this.#queued.add(record);
-    this.#queue.push({ codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: this.#p.registers.get("codeMap") });
+    this.#heat.jumped(jump, linear);
   }
 
-  /**
-   * A region has been left often, by a jump with many targets to one of them, or for another reason. Called from generated code. After
-   * some of these it is made anew, with what has run meanwhile.
-   */
+  /** A region has been left often, now to a linear address; `bySwitch`: by a computed jump. Called from generated code. */
   leftOften(slot: number, bySwitch: boolean, linear: bigint): void {
     const region = this.#bySlot.get(slot);
-    if (!region?.alive) return;
-    const root = this.#recordAt(region.place);
-    let growth = this.#growth.get(root);
-    if (!growth) {
-      if (this.#growth.size >= MAX_SITES) this.#growth.clear();
-      growth = { targets: new Set(), left: 0 };
-      this.#growth.set(root, growth);
-    }
-    if (growth.left === 0) growth.left = this.#samples << region.patience;
-    if (bySwitch && growth.targets.size < MAX_TARGETS) growth.targets.add(linear);
-    growth.left--;
-    this.#countExits(slot);
-    if (growth.left > 0 || this.#queued.has(root)) return;
-    const news = this.#news(region.pages) + growth.targets.size;
-    if (news === region.news) {
-      if (region.patience < MAX_PATIENCE) region.patience++;
-      return;
-    }
-    region.news = news;
-    this.#queued.add(root);
-    this.#queue.push({ ...region.place, codeMap: this.#p.registers.get("codeMap") });
-  }
-
-  /** How much has been decoded in some pages so far. */
-  #news(pages: readonly number[]): number {
-    let sum = 0;
-    for (const page of pages) sum += this.#words[(page + CODE_PAGE.decodes) >> 2]!;
-    return sum;
-  }
-
-  #countExits(slot: number): void {
-    // Not always the same number: a loop could bring the same target each time.
-    this.#jitter = (this.#jitter * 5 + 3) & 15;
-    this.#words[(REGION_EXITS >> 2) + slot] = SAMPLE_INTERVAL / 2 + this.#jitter;
-  }
-
-  get #samples(): number {
-    return Math.ceil(this.#p.threshold / SAMPLE_INTERVAL);
-  }
-
-  #recordAt({ codePage, offset }: { codePage: number; offset: number }): number {
-    return this.#words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
-  }
-
-  /** A jump with many targets, as interpreters and switches have. */
-  #isSwitch(jump: number): boolean {
-    return this.#p.isSwitch(this.#view.getUint16(jump + RECORD.single, true));
-  }
-
-  /** Notes a target of such a jump, and asks for another one soon. True when it is time to compile it. */
-  #sample(jump: number, linear: bigint): boolean {
-    let site = this.#sites.get(jump);
-    if (!site) {
-      if (this.#sites.size >= MAX_SITES) this.#sites.clear();
-      site = { targets: new Set(), left: this.#samples };
-      this.#sites.set(jump, site);
-    }
-    if (site.targets.size < MAX_TARGETS) site.targets.add(linear);
-    this.#jitter = (this.#jitter * 5 + 3) & 15;
-    this.#view.setInt32(jump + RECORD.heat, SAMPLE_INTERVAL / 2 + this.#jitter, true);
-    return --site.left <= 0;
+    if (region) this.#heat.left(region, bySwitch, linear);
   }
 
   /** Regions that are in place, and bytes of their functions. */
@@ -244,7 +124,7 @@ export class Jit {
   }
 
   get pending(): boolean {
-    return this.#queue.length > 0;
+    return this.#heat.pending;
   }
 
   /** Compiles what is noted. Only between runs of generated code. */
@@ -252,21 +132,21 @@ export class Jit {
     const { table } = this.#p;
     for (const slot of this.#retired) this.#free.push(slot);
     this.#retired.length = 0;
-    const places = this.#queue.splice(0);
-    this.#queued.clear();
+    const code = this.#code;
+    const places = this.#heat.take();
     const epoch = this.#p.registers.get("codeEpoch");
     const imports = new Map<string, Callable>();
     const module = this.#module(imports);
     const made: Made[] = [];
-    const roots = new Set(places.map((place) => this.#recordAt(place)));
+    const roots = new Set(places.map((place) => code.recordAt(place)));
     for (const place of places) {
-      const key = this.#words[(place.codePage + CODE_PAGE.mode) >> 2]!;
+      const key = code.modeOf(place.codePage);
       if (key !== LONG_64 && key !== PROTECTED_32) continue;
       const in64 = key === LONG_64;
-      const root = this.#recordAt(place);
+      const root = code.recordAt(place);
       // Another region of this batch has it already, and is entered there.
       if (!roots.delete(root)) continue;
-      const old = this.#bySlot.get(this.#view.getUint16(root + RECORD.handler, true));
+      const old = this.#bySlot.get(code.handlerOf(root));
       const swallowed = new Set<Region>();
       const view = this.#viewOf(place, key, module, in64, swallowed, roots);
       const found = findBlocks(view, place.offset, LIMITS);
@@ -329,10 +209,7 @@ export class Jit {
     this.#regions.clear();
     this.#bySlot.clear();
     this.#byPage.clear();
-    this.#queue.length = 0;
-    this.#queued.clear();
-    this.#sites.clear();
-    this.#growth.clear();
+    this.#heat.clear();
     this.#known.clear();
   }
 
@@ -342,15 +219,15 @@ export class Jit {
     this.#heldBytes -= region.bytes;
     this.dropped++;
     for (const record of region.records) {
-      if (this.#view.getUint16(record + RECORD.handler, true) !== region.slot) continue;
-      this.#view.setUint16(record + RECORD.handler, this.#view.getUint16(record + RECORD.single, true), true);
+      if (this.#code.handlerOf(record) !== region.slot) continue;
+      this.#code.setHandler(record, this.#code.singleOf(record));
     }
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
       set?.delete(region);
       if (set?.size === 0) {
         this.#byPage.delete(page);
-        this.#words[(page + CODE_PAGE.regions) >> 2] = 0;
+        this.#code.setHasRegions(page, false);
       }
     }
     this.#regions.delete(region);
@@ -375,13 +252,13 @@ export class Jit {
     entries.forEach((pos, number) => {
       const distance = Math.floor(pos / PAGE);
       const page = pages.find((p) => p.offset === distance)!;
-      const record = this.#recordAt({ codePage: page.codePage, offset: pos - distance * PAGE });
+      const record = this.#code.recordAt({ codePage: page.codePage, offset: pos - distance * PAGE });
       // An entry beside the root leaves a region that begins there alone.
-      const present = this.#view.getUint16(record + RECORD.handler, true);
+      const present = this.#code.handlerOf(record);
       if (number > 0 && present >= this.#p.firstSlot) return;
       const word = number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits);
       this.#halves[(REGION_ENTRIES + ((record - ARENA_BASE) >> 4)) >> 1] = word;
-      this.#view.setUint16(record + RECORD.handler, slot, true);
+      this.#code.setHandler(record, slot);
       records.push(record);
     });
     const bytes = f.code.length;
@@ -397,26 +274,18 @@ export class Jit {
       pages: pages.map((p) => p.codePage),
       alive: true,
     };
-    this.#countExits(slot);
+    this.#heat.countExits(slot);
     // No page begins at an odd address: the pages are looked at when it is first entered.
-    this.#words[(REGION_MAPS + slot * 16 + 8) >> 2] = 1;
+    this.#code.words[(REGION_MAPS + slot * 16 + 8) >> 2] = 1;
     this.#regions.add(region);
     this.#bySlot.set(slot, region);
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
       if (set) set.add(region);
       else this.#byPage.set(page, new Set([region]));
-      this.#words[(page + CODE_PAGE.regions) >> 2] = 1;
+      this.#code.setHasRegions(page, true);
     }
     this.compiled++;
-  }
-
-  #pageAt(codeTlb: number, linear: bigint): number {
-    const low = Number(linear & 0xffff_ffffn) & ~4095;
-    const high = Number((linear >> 32n) & 0xffff_ffffn);
-    const at = (codeTlb + ((low >>> 12) & (CODE_TLB_ENTRIES - 1)) * CODE_TLB_ENTRY_SIZE) >> 2;
-    if (this.#words[at] !== (low | 0) || this.#words[at + 1]! >>> 0 !== high) return 0;
-    return this.#words[at + 2]!;
   }
 
   #viewOf(
@@ -428,30 +297,31 @@ export class Jit {
     roots: Set<number>,
   ): CodeView & { recordOf(pos: number): number } {
     const { registers } = this.#p;
-    const host = (codePage: number) => RAM_BASE + (this.#words[(codePage + CODE_PAGE.ramOffset) >> 2]! >>> 0);
+    const code = this.#code;
     const pages = new Map<number, { codePage: number; host: number } | undefined>();
     const record = (pos: number) => {
       const distance = Math.floor(pos / PAGE);
-      return this.#recordAt({ codePage: pages.get(distance)!.codePage, offset: pos - distance * PAGE });
+      return code.recordAt({ codePage: pages.get(distance)!.codePage, offset: pos - distance * PAGE });
     };
     const pageAt = (distance: number) => {
-      if (distance === 0) return { codePage: place.codePage, host: host(place.codePage) };
+      if (distance === 0) return { codePage: place.codePage, host: code.hostOf(place.codePage) };
       if (Math.abs(distance) > MAX_DISTANCE) return undefined;
       const linear = BigInt.asUintN(in64 ? 64 : 32, place.linear + BigInt(distance * PAGE));
-      const codePage = this.#pageAt(place.codeTlb, linear);
-      if (codePage === 0 || this.#words[(codePage + CODE_PAGE.mode) >> 2] !== key) return undefined;
-      return { codePage, host: host(codePage) };
+      const codePage = code.pageAt(place.codeTlb, linear);
+      if (codePage === 0 || code.modeOf(codePage) !== key) return undefined;
+      return { codePage, host: code.hostOf(codePage) };
     };
-    const growth = this.#growth.get(this.#recordAt(place));
+    const fromHere = (targets: ReadonlySet<bigint> = new Set()) =>
+      [...targets].map((linear) => Number(linear - place.linear));
     return {
       recordOf: record,
-      extras: growth ? [...growth.targets].map((linear) => Number(linear - place.linear)) : [],
+      extras: fromHere(this.#heat.growthOf(code.recordAt(place))),
       adopt: (positions) => {
         const records = new Set(positions.map(record));
         const entries: number[] = [];
         for (const pos of positions) {
           if (roots.delete(record(pos))) entries.push(pos);
-          const region = this.#bySlot.get(this.#view.getUint16(record(pos) + RECORD.handler, true));
+          const region = this.#bySlot.get(code.handlerOf(record(pos)));
           if (!region) continue;
           // A region that lies in this one as a whole goes, and is entered here.
           if (!swallowed.has(region) && ![...region.instructions].every((one) => records.has(one))) continue;
@@ -467,12 +337,9 @@ export class Jit {
         if (!pages.get(distance)) pages.set(distance, pageAt(distance));
         return pages.get(distance);
       },
-      record: (codePage, offset) => this.#recordAt({ codePage, offset }),
+      record: (codePage, offset) => code.recordAt({ codePage, offset }),
       known: this.#known,
-      targets: (codePage, offset) => {
-        const targets = this.#sites.get(this.#recordAt({ codePage, offset }))?.targets;
-        return targets ? [...targets].map((linear) => Number(linear - place.linear)) : [];
-      },
+      targets: (codePage, offset) => fromHere(this.#heat.targetsOf(code.recordAt({ codePage, offset }))),
       fetch: (distance) => {
         if (registers.get("codeMap") !== place.codeMap) return;
         this.#p.fetchPage(BigInt.asIntN(64, place.linear + BigInt(distance * PAGE)));

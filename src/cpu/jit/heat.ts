@@ -1,0 +1,161 @@
+/**
+ * Where compiling is worth it: jumps that were taken often, the targets of computed ones, regions that are left often. Told by generated
+ * code while it runs, so it only takes notes; the compiler comes for them between two runs.
+ */
+import { REGION_EXITS } from "../memory-map.ts";
+import type { Registers } from "../registers.ts";
+import type { CodeOffset, DecodedCode } from "./decoded-code.ts";
+
+/** A jump to a computed address tells one of its targets after about this many. */
+export const SAMPLE_INTERVAL = 16;
+const MAX_TARGETS = 200;
+/** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
+const MAX_SITES = 4096;
+/** How often the time until a region is looked at again is doubled. */
+export const MAX_PATIENCE = 12;
+
+/** A place to compile: an instruction, and where its page lies in linear memory. */
+export interface Place extends CodeOffset {
+  readonly linear: bigint;
+  readonly codeTlb: number;
+  readonly codeMap: number;
+}
+
+/** A region as it is left often. */
+export interface Leaving {
+  readonly slot: number;
+  readonly place: Place;
+  readonly pages: readonly number[];
+  /** How often it was looked at again. */
+  patience: number;
+  /** How much of its pages was decoded when it was last looked at, and how many targets it had. */
+  news: number;
+}
+
+/** Targets seen from one place, and how many more until it is compiled. */
+interface Site {
+  readonly targets: Set<bigint>;
+  left: number;
+}
+
+export interface HeatPorts {
+  readonly code: DecodedCode;
+  readonly registers: Registers;
+  readonly threshold: number;
+  /** Slots from here on are regions'. */
+  readonly firstSlot: number;
+  /** Whether the handler in a slot is that of a jump to a computed address. */
+  readonly isSwitch: (slot: number) => boolean;
+}
+
+export class Heat {
+  readonly #p: HeatPorts;
+  readonly #queue: Place[] = [];
+  readonly #queued = new Set<number>();
+  /** By the records of computed jumps, and by those that regions begin at. */
+  readonly #sites = new Map<number, Site>();
+  readonly #growth = new Map<number, Site>();
+  #jitter = 1;
+
+  constructor(ports: HeatPorts) {
+    this.#p = ports;
+  }
+
+  get pending(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** What is to be compiled; it is forgotten here. */
+  take(): Place[] {
+    this.#queued.clear();
+    return this.#queue.splice(0);
+  }
+
+  clear(): void {
+    this.#queue.length = 0;
+    this.#queued.clear();
+    this.#sites.clear();
+    this.#growth.clear();
+  }
+
+  /** The jump of a record has been taken often, now to a linear address. */
+  jumped(jump: number, linear: bigint): void {
+    const { code, registers, threshold } = this.#p;
+    if (!this.#p.isSwitch(code.singleOf(jump))) {
+      // Once more: the region that is made now may be dropped one day.
+      code.setHeat(jump, Math.max(1, threshold));
+    } else if (!this.#sample(jump, linear)) return;
+    const codeTlb = registers.get("codeTlb");
+    const codePage = code.pageAt(codeTlb, linear);
+    if (codePage === 0) return;
+    const offset = Number(linear & 4095n);
+    const record = code.recordAt({ codePage, offset });
+    if (record === 0 || this.#queued.has(record) || code.handlerOf(record) >= this.#p.firstSlot) return;
+    this.#queued.add(record);
+    this.#queue.push({ codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap") });
+  }
+
+  /**
+   * A region has been left often: `bySwitch`, by a jump to a computed address, to one of its targets. After some of these it is to be made
+   * anew with what has run meanwhile, if anything has.
+   */
+  left(region: Leaving, bySwitch: boolean, linear: bigint): void {
+    const { code, registers } = this.#p;
+    const root = code.recordAt(region.place);
+    const growth = this.#siteOf(this.#growth, root, 0);
+    if (growth.left === 0) growth.left = this.#samples << region.patience;
+    if (bySwitch && growth.targets.size < MAX_TARGETS) growth.targets.add(linear);
+    growth.left--;
+    this.countExits(region.slot);
+    if (growth.left > 0 || this.#queued.has(root)) return;
+    const news = code.decodesOf(region.pages) + growth.targets.size;
+    if (news === region.news) {
+      if (region.patience < MAX_PATIENCE) region.patience++;
+      return;
+    }
+    region.news = news;
+    this.#queued.add(root);
+    this.#queue.push({ ...region.place, codeMap: registers.get("codeMap") });
+  }
+
+  /** Sets when a region tells again that it is left. */
+  countExits(slot: number): void {
+    this.#p.code.words[(REGION_EXITS >> 2) + slot] = this.#interval();
+  }
+
+  /** Where a computed jump has been seen to go. */
+  targetsOf(jump: number): ReadonlySet<bigint> | undefined {
+    return this.#sites.get(jump)?.targets;
+  }
+  /** Where computed jumps have been seen to lead out of the region that begins at a record. */
+  growthOf(root: number): ReadonlySet<bigint> | undefined {
+    return this.#growth.get(root)?.targets;
+  }
+
+  /** Notes a target of a computed jump, and asks for another one soon. True when it is time to compile it. */
+  #sample(jump: number, linear: bigint): boolean {
+    const site = this.#siteOf(this.#sites, jump, this.#samples);
+    if (site.targets.size < MAX_TARGETS) site.targets.add(linear);
+    this.#p.code.setHeat(jump, this.#interval());
+    return --site.left <= 0;
+  }
+
+  #siteOf(sites: Map<number, Site>, record: number, left: number): Site {
+    const known = sites.get(record);
+    if (known) return known;
+    if (sites.size >= MAX_SITES) sites.clear();
+    const site = { targets: new Set<bigint>(), left };
+    sites.set(record, site);
+    return site;
+  }
+
+  get #samples(): number {
+    return Math.ceil(this.#p.threshold / SAMPLE_INTERVAL);
+  }
+
+  /** Not always the same: a loop could bring the same target each time. */
+  #interval(): number {
+    this.#jitter = (this.#jitter * 5 + 3) & 15;
+    return SAMPLE_INTERVAL / 2 + this.#jitter;
+  }
+}
