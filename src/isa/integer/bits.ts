@@ -2,6 +2,7 @@
 import { i32, select } from "../../wasm/index.ts";
 import type { AnyInt, Bits, Context, I32, I64, Operand } from "../context.ts";
 import { insn } from "../row.ts";
+import { highUnsigned } from "./product.ts";
 import { bit, bits, CF, literal, resize, SF, signed64, unsigned64, ZF } from "./width.ts";
 
 type Change = ((value: AnyInt, one: AnyInt) => AnyInt) | undefined;
@@ -165,7 +166,7 @@ const mulx = (m: Context, high: Operand, low: Operand, src: Operand) => {
   const a = m.reg(2, bits(src));
   const b = src.read();
   if (bits(src) === 64) {
-    const upper = m.runtimeFor("i64", "multiply_high_u", a as I64, b as I64);
+    const upper = highUnsigned(m.f, a as I64, b as I64);
     low.write(m.f.let(a.mul(b)));
     high.write(upper);
     return;

@@ -7,6 +7,7 @@
 import { i32, i64 } from "../../wasm/index.ts";
 import type { AnyInt, Bits, Context, I32, I64, Operand } from "../context.ts";
 import { insn } from "../row.ts";
+import { highSigned, highUnsigned } from "./product.ts";
 import { bits, cut, resize, signed, signed64, unsigned64 } from "./width.ts";
 
 /** The low half to the accumulator, the high half to AH or the data register; CF and OF where the high half matters. */
@@ -25,7 +26,7 @@ const mul = (m: Context, src: Operand) => {
   const a = m.reg(0, width);
   const b = src.read();
   if (width === 64) {
-    const high = m.runtimeFor("i64", "multiply_high_u", a as I64, b as I64);
+    const high = highUnsigned(m.f, a as I64, b as I64);
     writeProduct(m, 64, m.f.let(a.mul(b)), high, high.nez());
     return;
   }
@@ -39,7 +40,7 @@ const imul = (m: Context, src: Operand) => {
   const a = m.reg(0, width);
   const b = src.read();
   if (width === 64) {
-    const high = m.runtimeFor("i64", "multiply_high_s", a as I64, b as I64);
+    const high = highSigned(m.f, a as I64, b as I64);
     const low = m.f.let(a.mul(b));
     writeProduct(m, 64, low, high, high.ne(low.shrS(63) as I64));
     return;
@@ -59,7 +60,7 @@ function truncatingMultiply(m: Context, dst: Operand, a: AnyInt, b: AnyInt) {
     const lost = m.f.choose<I32>(
       small,
       () => i32(0),
-      () => m.runtimeFor("i64", "multiply_high_s", a as I64, b as I64).ne(low.shrS(63) as I64),
+      () => highSigned(m.f, a as I64, b as I64).ne(low.shrS(63) as I64),
     );
     dst.write(low);
     m.flags.result(64, low, lost, lost);
