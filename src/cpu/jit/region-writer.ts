@@ -15,6 +15,10 @@ import type { RegionCode } from "./region-code.ts";
 import type { RegionFlags } from "./region-flags.ts";
 
 const RSP = 4;
+const SS_VECTOR = 12;
+const GP_VECTOR = 13;
+/** Runtime functions that take a linear address and a length to go there. */
+const CHECKED = new Set(["slow_read", "slow_write", "slow_rmw", "probe_write"]);
 const SS = 2;
 const FS = 4;
 const X87_STRIDE = 16;
@@ -38,6 +42,8 @@ export class RegionWriter extends InstructionWriter {
   readonly region: RegionCode;
   readonly #flow: Flow;
   #ended = false;
+  /** Outside 64-bit mode: the flat segment whose offset was last taken for a linear address. */
+  #flat: number | undefined;
   #late = false;
 
   constructor(region: RegionCode, insn: Instruction, flow: Flow, movesStack: boolean) {
@@ -163,7 +169,11 @@ export class RegionWriter extends InstructionWriter {
   override address(segment: I32 | number, offset: I64, bytes: number, write: boolean): I64 {
     const number = typeof segment === "number" ? segment : Number(segment.known);
     // Outside 64-bit mode a region is entered with flat segments only; the code segment is not written to, FS and GS are anything.
-    if (!this.in64 && (number === 0 || number === SS || number === 3)) return offset;
+    if (!this.in64 && (number === 0 || number === SS || number === 3)) {
+      this.#flat = number;
+      return offset;
+    }
+    this.#flat = undefined;
     return super.address(this.in64 ? number : i32(number), offset, bytes, write);
   }
 
@@ -243,7 +253,17 @@ export class RegionWriter extends InstructionWriter {
     this.#around(name, () => super.runtime(name, ...operands));
   }
   override runtimeFor<T extends ValType>(type: T, name: string, ...operands: ExprOf<ValType>[]): ExprOf<T> {
+    if (this.#flat !== undefined && CHECKED.has(name)) this.#checkLimit(operands[0] as I64, operands[1] as I32);
     return this.#around(name, () => super.runtimeFor(type, name, ...operands));
+  }
+  /**
+   * An access that begins below 4 GiB and ends beyond lies outside a flat segment (SDM vol. 3A, 5.3). The TLB never has it, so that only
+   * the slow way has to look.
+   */
+  #checkLimit(offset: I64, length: I32): void {
+    this.f.if(offset.add(length.extendU()).gtU(0x1_0000_0000), () =>
+      this.raise(this.#flat === SS ? SS_VECTOR : GP_VECTOR, 0),
+    );
   }
   #around<T>(name: string, call: () => T): T {
     const effects = this.region.effects.of(name);

@@ -121,6 +121,7 @@ describe("single steps in a hot loop", () => {
 
 describe("code of 32 and 16 bits", () => {
   const GDT = 0x1000;
+  const RBP = 5;
   const CODE16 = 0x38;
 
   it("a 32-bit loop wraps its registers and addresses", () => {
@@ -137,6 +138,23 @@ describe("code of 32 and 16 bits", () => {
       ebx = (ebx & 0xffff_0000) | ((ebx + n) & 0xffff);
     }
     expect([g.get("rax"), g.get("rbx"), g.get("rsi"), g.word(DATA)]).toEqual([eax, ebx, eax, eax]);
+  });
+
+  it.each([
+    // mov eax,[edx]; add [edx],eax; mov [edx],eax: by DS. mov eax,[ebp]: by SS.
+    ["a load", [0x8b, 0x02], 13],
+    ["a read-modify-write", [0x01, 0x02], 13],
+    ["a store", [0x89, 0x02], 13],
+    ["a load by SS", [0x8b, 0x45, 0x00], 12],
+  ] as const)("%s beyond 4 GiB is beyond the segment's limit", (_, access, vector) => {
+    const g = new HotGuest({ mode: "flat32" });
+    for (const number of [12, 13, 14]) g.handle(number, (a) => a.mov(RBX, number).hlt());
+    g.hot((a) => {
+      a.mov(RCX, PASSES).mov(RDX, DATA).mov(RBP, DATA).label("loop");
+      // cmp ecx,1; jne +6; mov edx,-2; mov ebp,edx
+      a.db(0x83, 0xf9, 1, 0x75, 7, 0xba, imm(0xffff_fffe), 0x89, 0xd5, [...access]).again("loop");
+    });
+    expect(g.get("rbx")).toBe(vector);
   });
 
   it("a loop goes from 32 to 16 bits and back", () => {
