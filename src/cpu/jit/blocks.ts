@@ -350,7 +350,7 @@ class Finder {
 }
 
 /** Instructions that are remembered; a guest's code must not fill the host's heap. */
-const MAX_KNOWN = 100_000;
+const MAX_KNOWN = 20_000;
 
 /** Bytes from the root's page that a position may be away. */
 const MAX_DISTANCE = 0x4000_0000;

@@ -26,8 +26,8 @@ const LAST_SLOT = 0xffff;
  * Regions kept at most, and bytes of their modules; beyond that the oldest go. Bounds what V8 holds for a guest that keeps making new code:
  * a region costs some ten times its bytes.
  */
-const MAX_REGIONS = 2000;
-const MAX_BYTES = 12 << 20;
+const MAX_REGIONS = 1000;
+const MAX_BYTES = 6 << 20;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
 
