@@ -95,7 +95,6 @@ export class Jit {
   #heldBytes = 0;
   compiled = 0;
   compiledBytes = 0;
-  dropped = 0;
 
   constructor(ports: JitPorts) {
     this.#p = ports;
@@ -217,7 +216,6 @@ export class Jit {
     if (!region.alive) return;
     region.alive = false;
     this.#heldBytes -= region.bytes;
-    this.dropped++;
     for (const record of region.records) {
       if (this.#code.handlerOf(record) !== region.slot) continue;
       this.#code.setHandler(record, this.#code.singleOf(record));

@@ -163,8 +163,11 @@ export class RegionCode {
     return this.in64 ? at : at.and(0xffff_ffff);
   }
   contains(pos: number): boolean {
+    return this.#pageOf(pos) !== undefined;
+  }
+  #pageOf(pos: number): RegionPage | undefined {
     const distance = Math.floor(pos / 4096);
-    return this.#pages.some((page) => page.distance === distance);
+    return this.#pages.find((page) => page.distance === distance);
   }
   get budget(): Local<"i32"> {
     return this.f.param(1, "i32");
@@ -254,10 +257,9 @@ export class RegionCode {
     this.flags.leaveWith();
     this.#info.set(i32(counts ? 1 : 0));
     this.#target.set(this.linear(pos));
-    const distance = Math.floor(pos / 4096);
-    const page = this.#pages.find((p) => p.distance === distance);
+    const page = this.#pageOf(pos);
     // Where the record of the target is found, if it has one; address 0 holds none.
-    this.#record.set(i32(page ? page.codePage + CODE_PAGE.map + (pos - distance * 4096) * 4 : 0));
+    this.#record.set(i32(page ? page.codePage + CODE_PAGE.map + (pos - page.distance * 4096) * 4 : 0));
     this.f.br(this.#labels!.enter);
   }
   /** To an address that is not known. */
