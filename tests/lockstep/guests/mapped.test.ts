@@ -1,7 +1,7 @@
 /** Code whose translation changes while it runs: what is compiled for one page must not run for another (SDM vol. 3A, 4.10). */
 import { describe, expect, it } from "vitest";
 import { CODE, CS3, DATA, Guest, imm, PAGE_ENTRIES, PAGE_TABLES, SS3 } from "../../system/guest.ts";
-import { CC, RAX, RCX, RDX, RSI } from "../assembler.ts";
+import { type Assembler, CC, RAX, RCX, RDX, RSI } from "../assembler.ts";
 import { HotGuest, PASSES, sum } from "../machine.ts";
 
 const PAGE = 0x1000;
@@ -14,6 +14,14 @@ const INVLPG = [0x0f, 0x01, 0x3a];
 describe("a loop over two pages", () => {
   /** add rbx,imm8 at the start of a page, and back */
   const SECOND = CODE + PAGE;
+  /** The end of a loop that goes by the second page and back. */
+  const visitSecond = (asm: Assembler) =>
+    asm
+      .jmp(SECOND - 4)
+      .label("back")
+      .again("loop")
+      .hlt()
+      .align(SECOND);
   const bodies = (g: HotGuest, back: number, ...adds: number[]) =>
     adds.forEach((add, i) => {
       g.assemble((a) => a.db(0x48, 0x83, 0xc3, add).jmp(back), SECOND, FREE + i * PAGE);
@@ -99,12 +107,7 @@ describe("a loop over two pages", () => {
       // Every fourth pass: mov qword [entry],0; invlpg [rdx]
       asm.db(0xf6, 0xc1, 3).jcc(CC.nz, "on");
       asm.db(0x48, 0xc7, 0x04, 0x25, imm(entryOf(SECOND)), imm(0), INVLPG).label("on");
-      asm
-        .jmp(SECOND - 4)
-        .label("back")
-        .again("loop")
-        .hlt()
-        .align(SECOND);
+      visitSecond(asm);
     });
     bodies(g, a.at("back"), 3);
     g.mapPage(SECOND, FREE | 7);
@@ -129,12 +132,7 @@ describe("a loop over two pages", () => {
         .label("loop");
       asm.db(0xf6, 0xc1, 7).jcc(CC.nz, "on");
       asm.db(0xc7, 0x04, 0x25, imm(entryOf(SECOND) + 4), imm(0x8000_0000), INVLPG).label("on");
-      asm
-        .jmp(SECOND - 4)
-        .label("back")
-        .again("loop")
-        .hlt()
-        .align(SECOND);
+      visitSecond(asm);
     });
     bodies(g, a.at("back"), 3);
     g.mapPage(SECOND, FREE | 7);
