@@ -69,6 +69,7 @@ export const FEATURES = {
   stibp: [7, 0, "edx", 27],
   arch_capabilities: [7, 0, "edx", 29],
   ssbd: [7, 0, "edx", 31],
+  bhi_ctrl: [7, 2, "edx", 4],
   arat: [6, 0, "eax", 2],
   xsaveopt: [13, 1, "eax", 0],
   lahf_lm: [0x8000_0001, 0, "ecx", 0],
@@ -90,7 +91,7 @@ const BASELINE =
 /** The level of the psABI, and what a kernel gains from without cost to us: process-context ids, FS/GS base, supervisor guards, fast REP. */
 const V2 =
   `${BASELINE} sse3 ssse3 sse41 sse42 popcnt cx16 lahf_lm pcid invpcid fsgsbase smep umip erms fsrm spec_ctrl stibp ` +
-  "ssbd arch_capabilities rdrand";
+  "ssbd bhi_ctrl arch_capabilities rdrand";
 const V3 = `${V2} avx avx2 bmi1 bmi2 f16c fma lzcnt movbe xsave xsaveopt`;
 const MAX = `${V3} tsc_adjust aes pclmulqdq sha adx smap la57 rdseed rdpid clflushopt clwb prefetchw`;
 
@@ -102,7 +103,8 @@ export const featuresOf = (model: CpuModel): ReadonlySet<string> => new Set(CPU_
 /**
  * IA32_ARCH_CAPABILITIES: faults of real processors that this one does not have (Linux reads them to leave its mitigations out).
  * RDCL_NO IBRS_ALL SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO SBDR_SSDP_NO FBSDP_NO PSDP_NO
- * BHI_NO PBRSB_NO GDS_NO RFDS_NO ITS_NO.
+ * BHI_NO PBRSB_NO GDS_NO RFDS_NO ITS_NO. Linux 6.1 does not take BHI_NO alone: without BHI_CTRL it runs a loop of a hundred
+ * instructions in each system call.
  */
 export const ARCH_CAPABILITIES = [0, 1, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62].reduce(
   (sum, bit) => sum | (1n << BigInt(bit)),
@@ -137,6 +139,8 @@ const text = (s: string, at: number): number =>
   [0, 1, 2, 3].reduce((sum, i) => sum | ((s.charCodeAt(at + i) || 0) << (8 * i)), 0);
 
 const HIGHEST = 0x16;
+/** The highest subleaf of leaf 7 in which there is a feature. */
+const HIGHEST_OF_7 = Math.max(...Object.values(FEATURES).map(([leaf, subleaf]) => (leaf === 7 ? subleaf : 0)));
 const HIGHEST_EXTENDED = 0x8000_0008;
 const KVM_BASE = 0x4000_0000;
 /** Clock source (old and new MSRs), no I/O delay, and clock readings that are stable across vCPUs. */
@@ -187,6 +191,9 @@ export function cpuid(leaf: number, subleaf: number, input: CpuidInput): CpuidRe
         r.ebx = (7 << 22) | 63;
         r.ecx = subleaf === 2 ? 8191 : 63;
       }
+      break;
+    case 7:
+      if (subleaf === 0) r.eax = HIGHEST_OF_7;
       break;
     case 0xb:
       r.ebx = subleaf < 2 ? 1 : 0;

@@ -16,6 +16,9 @@ const ALL = (1n << 64n) - 1n;
 /** Page attribute table at reset. */
 const PAT_RESET = 0x0007_0406_0007_0406n;
 
+/** IBRS STIBP SSBD BHI_DIS_S: kept and given back, for there is nothing to hold back. */
+const SPEC_CTRL = 0x407n;
+
 export const MSR = {
   tsc: 0x10,
   tscAdjust: 0x3b,
@@ -52,7 +55,7 @@ const rows: MsrRow[] = [
   [0x17, "IA32_PLATFORM_ID", 0n, "fixed"],
   [0x3a, "IA32_FEATURE_CONTROL", 1n, "fixed"],
   [0x3b, "IA32_TSC_ADJUST", 0n, ALL],
-  [0x48, "IA32_SPEC_CTRL", 0n, 7n],
+  [0x48, "IA32_SPEC_CTRL", 0n, SPEC_CTRL],
   [0x49, "IA32_PRED_CMD", 0n, 1n],
   [0x8b, "IA32_BIOS_SIGN_ID", 0x1_0000_0000n, "ignored"],
   [0xce, "MSR_PLATFORM_INFO", 0n, "fixed"],
