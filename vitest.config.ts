@@ -11,7 +11,7 @@ const INSTRUCTIONS = ["tests/silicon/silicon.test.ts"];
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...limits, name: "all", include: ["src/**/*.test.ts", "tests/**/*.test.ts"] } },
+      { test: { ...limits, name: "all", include: ["src/**/*.test.ts", "tests/**/*.test.ts", "bench/**/*.test.ts"] } },
       {
         test: {
           ...limits,

@@ -4,20 +4,16 @@ import { type Measured, measureItems } from "./items.ts";
 
 export interface BarePlan {
   readonly percent: number;
+  /** Of the kernels' work, what is done here. */
+  readonly share: number;
   readonly repetitions: number;
   readonly rounds: number;
   readonly contenders: readonly string[];
   progress(text: string): void;
 }
 
-/**
- * There is no rest around an item here, and of a thread that runs the host's CPU time is as old as its last tick: the work is larger, so
- * that a tick is little of it.
- */
-const WORK_FACTOR = 2;
-
 export function measureBare(subject: Subject, plan: BarePlan): Promise<Measured<BareContender>> {
-  const append = `percent=${Math.round(plan.percent * WORK_FACTOR)} rounds=${plan.rounds}`;
+  const append = `percent=${Math.max(1, Math.round(plan.percent * plan.share))} rounds=${plan.rounds}`;
   return measureItems({
     title: "32-bit kernels",
     contenders: BARE_CONTENDERS.filter((contender) => plan.contenders.includes(contender)),

@@ -117,4 +117,4 @@ stop:
 }
 
 const Item control_kernels[] = {
-    {"branchy", branchy, 2500}, {"fib", calls, 700}, {"qsort", qsort, 25}, {"interpreter", interpret, 1200}, {0, 0, 0}};
+    {"branchy", branchy, 26000}, {"fib", calls, 5800}, {"qsort", qsort, 200}, {"interpreter", interpret, 13500}, {0, 0, 0}};

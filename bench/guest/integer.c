@@ -71,11 +71,11 @@ static u64 crc32(u32 n) {
   return ~c;
 }
 
-const Item integer_kernels[] = {{"alu", alu, 12000},
-                                {"alu32", alu32, 8000},
-                                {"wide", wide, 14000},
+const Item integer_kernels[] = {{"alu", alu, 120000},
+                                {"alu32", alu32, 85000},
+                                {"wide", wide, 145000},
 #ifdef __x86_64__
-                                {"mul64", mul64, 12000},
+                                {"mul64", mul64, 75000},
 #endif
-                                {"crc32", crc32, 480},
+                                {"crc32", crc32, 4400},
                                 {0, 0, 0}};

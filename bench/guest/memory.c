@@ -112,10 +112,10 @@ static u64 chase(u32 n) {
   return sum;
 }
 
-const Item memory_kernels[] = {{"sieve", sieve, 20},
-                               {"bytes", bytes, 3500},
+const Item memory_kernels[] = {{"sieve", sieve, 200},
+                               {"bytes", bytes, 40000},
 #ifdef __x86_64__
-                               {"string", string, 7000},
+                               {"string", string, 72000},
 #endif
-                               {"chase", chase, 2500},
+                               {"chase", chase, 24000},
                                {0, 0, 0}};

@@ -5,7 +5,7 @@
  */
 #include "linux.h"
 
-enum { LIST_SIZE = 65536, WORDS = 64, MOST = 64, CHUNK = 65536, ENOENT = 2 };
+enum { LIST_SIZE = 65536, WORDS = 128, MOST = 64, CHUNK = 65536, ENOENT = 2 };
 static char list[LIST_SIZE];
 static char *environment[WORDS];
 static struct {

@@ -139,6 +139,6 @@ static u64 execs(u32 n) {
   return sum;
 }
 
-const Item system_items[] = {{"syscall", syscalls, 1500}, {"signal", signal, 1200}, {"fault", faults, 70},
-                             {"file", files, 2000},       {"switch", switches, 500}, {"fork", forks, 250},
-                             {"exec", execs, 100},        {0, 0, 0}};
+const Item system_items[] = {{"syscall", syscalls, 6000}, {"signal", signal, 4500}, {"fault", faults, 230},
+                             {"file", files, 11000},       {"switch", switches, 2800}, {"fork", forks, 900},
+                             {"exec", execs, 650},        {0, 0, 0}};

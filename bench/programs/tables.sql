@@ -1,4 +1,6 @@
--- Inserts, indexes, joins, aggregates, text and updates in memory. ROWS is replaced by the number of rows.
+-- Inserts, indexes, joins, aggregates, text and updates in memory. ROWS is replaced by the number of rows. Run several times over.
+DROP TABLE IF EXISTS item;
+DROP TABLE IF EXISTS sale;
 CREATE TABLE item(id INTEGER PRIMARY KEY, kind INTEGER, name TEXT, price REAL);
 CREATE TABLE sale(item INTEGER, day INTEGER, amount INTEGER);
 BEGIN;
