@@ -80,6 +80,14 @@ function itemTable(
       columns.push(against(name, "elapsed", `${title(name)} / Vivarium`), against(name, "cpu", "in CPU time"));
     }
   }
+  for (const name of machines) {
+    if (ofSet.every(({ warmup }) => !Number.isFinite(warmup[name]))) continue;
+    columns.push({
+      title: `${title(name)} first / later`,
+      row: ({ warmup }) => times(warmup[name]),
+      mean: ({ warmup }) => times(warmup[name]),
+    });
+  }
   if (counts) columns.push({ title: "MIPS", row: (row) => mipsOf(row, counts) });
   const lines: string[][] = [];
   const meanLine = (name: string, mean: Mean): void =>
@@ -134,7 +142,11 @@ export function report(results: Results, verdicts: readonly Verdict[]): string {
     `- Node ${host.node} (V8 ${host.v8}); QEMU ${host.qemu}; v86 ${host.v86}; ${host.compiler}`,
     `- Guest: ${host.guestKernel}; ${GUEST_MEMORY_MIB} MiB, ${host.cpuModel}. Load average ${host.loadBefore.toFixed(1)} before, ${host.loadAfter.toFixed(1)} after.`,
     ...(packages.length > 0 ? [`- ${packages.map(([name, version]) => `${name} ${version}`).join(", ")}`] : []),
-    ...(quick ? ["- Quick run: few repetitions, less work; noisier than a full one."] : []),
+    ...(quick
+      ? [
+          "- Quick run: so little work that it is mostly warming up: boots, translation, compiling. It shows what fails, not how fast a guest is.",
+        ]
+      : []),
     ...(summary
       ? sets.flatMap((set) => ["", itemTable(set, summary, { counts: set === "kernels" ? instructions : undefined })])
       : []),

@@ -14,6 +14,8 @@ export interface Row {
   readonly group: string;
   readonly name: string;
   readonly medians: Readonly<Record<string, Median>>;
+  /** An item's first run in a process beside its later ones, elapsed; NaN where it runs once. */
+  readonly warmup: Readonly<Record<string, number>>;
 }
 
 /** How many times as fast as the other one Vivarium is, over some items; and each beside native. */
@@ -26,6 +28,7 @@ export interface Mean {
   readonly faster: Readonly<Record<string, Median>>;
   /** Times as slow as native. */
   readonly slower: Readonly<Record<string, Median>>;
+  readonly warmup: Readonly<Record<string, number>>;
 }
 
 export interface Summary {
@@ -50,7 +53,8 @@ export function summarise(items: readonly ItemTimes[]): Summary {
       who,
       { elapsed: median(elapsed), cpu: median(cpu) },
     ]);
-    return { set, group, name, medians: Object.fromEntries(medians) };
+    const warmup = Object.entries(times).map(([who, { first, later }]) => [who, median(first) / median(later)]);
+    return { set, group, name, medians: Object.fromEntries(medians), warmup: Object.fromEntries(warmup) };
   });
   const means: Mean[] = [];
   for (const set of new Set(rows.map((row) => row.set))) {
@@ -76,6 +80,9 @@ function meanOf(rows: readonly Row[]): Omit<Mean, "set"> {
   const beside = who.includes("native") ? who.filter((name) => name !== "native") : [];
   return {
     items: rows.length,
+    warmup: Object.fromEntries(
+      who.map((name) => [name, geometricMean(rows.map((row) => row.warmup[name]!).filter(Number.isFinite))]),
+    ),
     faster: Object.fromEntries(others.map((other) => [other, mean((row) => faster(row, other))])),
     slower: Object.fromEntries(
       beside.map((one) => [one, mean((row) => ratio(row.medians[one], row.medians["native"]))]),
