@@ -18,7 +18,7 @@ typedef unsigned long uword;
 typedef struct {
   const char *name;
   u64 (*run)(u32 n);
-  /* Units that take some 160 ms on a processor of the 2020s; of system items, some 60. */
+  /* Units that take some 150 ms on a processor of the 2020s; of system items, some 60. */
   u32 units;
 } Item;
 

@@ -117,5 +117,5 @@ const Item memory_kernels[] = {{"sieve", sieve, 200},
 #ifdef __x86_64__
                                {"string", string, 72000},
 #endif
-                               {"chase", chase, 24000},
+                               {"chase", chase, 26000},
                                {0, 0, 0}};

@@ -139,6 +139,6 @@ static u64 execs(u32 n) {
   return sum;
 }
 
-const Item system_items[] = {{"syscall", syscalls, 6000}, {"signal", signal, 4500}, {"fault", faults, 230},
-                             {"file", files, 11000},       {"switch", switches, 2800}, {"fork", forks, 900},
-                             {"exec", execs, 650},        {0, 0, 0}};
+const Item system_items[] = {{"syscall", syscalls, 7500}, {"signal", signal, 6000}, {"fault", faults, 290},
+                             {"file", files, 14000},       {"switch", switches, 3400}, {"fork", forks, 1300},
+                             {"exec", execs, 750},        {0, 0, 0}};
