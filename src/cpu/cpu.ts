@@ -7,6 +7,7 @@ import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import { type CpuModel, featuresOf } from "./cpuid.ts";
 import { MAX_PAGES } from "./interpreter/build.ts";
+import type { Thresholds } from "./jit/heat.ts";
 import { Jit, type JitPorts } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
 import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
@@ -57,7 +58,7 @@ export interface CpuOptions {
    * Code that was entered this often is compiled; 0 compiles everything before it first runs. False or absent: nothing is
    * compiled, the interpreter runs alone.
    */
-  readonly jit?: { readonly threshold: number } | false;
+  readonly jit?: Thresholds | false;
   /**
    * A repeated string instruction does one element a pass. Each pass counts as an instruction retired, and how many elements
    * a longer one has depends on what the TLB holds: with this the count follows from what the guest does alone.
@@ -184,15 +185,15 @@ export class Cpu implements CpuContext {
         decoder,
         effects: engine.effects,
         observer: engine.observer,
-        functions: { ...imports.host, ...instance.exports },
-        threshold: options.jit.threshold,
-        isSwitch: (slot) => engine.handlers.slots.isSwitch(slot),
+        functions: instance.exports,
+        ...options.jit,
+        slots: engine.handlers.slots,
         fetchPage: this.#x.fetch_page,
         cover: (codePage, bytes) => this.code.cover(codePage, bytes),
         slotOf: ({ row, variant }) => engine.handlers.slots.find(row, variant),
       });
       const jit = this.#jit;
-      this.code.heat = Math.max(1, options.jit.threshold);
+      this.code.heat = Math.max(1, options.jit.templates ?? options.jit.threshold);
       this.code.onFlush = () => jit.dropAll();
     }
     this.memory = new LinearMemory(memory.buffer, this.r, this.#x);
@@ -577,6 +578,10 @@ export class Cpu implements CpuContext {
       },
       left_often: (slot, bySwitch) => {
         this.#jit?.leftOften(slot!, bySwitch !== 0, this.r.getBig("scratch0"));
+        return undefined;
+      },
+      entered: () => {
+        this.#jit?.entered(this.r.getBig("scratch0"));
         return undefined;
       },
       drop_regions: (page) => {

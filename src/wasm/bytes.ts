@@ -60,6 +60,39 @@ export class ByteWriter {
     }
   }
 
+  /** Writes a signed integer over `bytes` bytes that are there, as LEB128 of that length. */
+  patch(at: number, value: number, bytes: number): void {
+    const out = this.#bytes;
+    let rest = value | 0;
+    for (const last = at + bytes - 1; at < last; at++) {
+      out[at] = (rest & 0x7f) | 0x80;
+      rest >>= 7;
+    }
+    out[at] = rest & 0x7f;
+  }
+  /** An unsigned number below 2^14 over two bytes. */
+  patchIndex(at: number, index: number): void {
+    this.#bytes[at] = (index & 0x7f) | 0x80;
+    this.#bytes[at + 1] = index >> 7;
+  }
+  /** Writes a signed 64-bit integer over ten bytes. */
+  patch64(at: number, low: number, high: number): void {
+    const out = this.#bytes;
+    let rest = low >>> 0;
+    for (let i = 0; i < 4; i++) {
+      out[at++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    // Four bits are left of the lower half.
+    out[at++] = (rest & 0xf) | ((high & 7) << 4) | 0x80;
+    let upper = high >> 3;
+    for (let i = 0; i < 4; i++) {
+      out[at++] = (upper & 0x7f) | 0x80;
+      upper >>= 7;
+    }
+    out[at] = upper & 0x7f;
+  }
+
   /** A name: its UTF-8 length, then its bytes. Names here are ASCII. */
   name(text: string): void {
     this.u32(text.length);

@@ -273,7 +273,7 @@ export class FunctionBuilder implements Callable {
   returnCall(target: Callable, ...values: Expr[]): void {
     this.#arguments(target.params, values, target.name);
     this.code.u8(0x12);
-    this.code.u32(target.index);
+    this.writeCallee(target);
   }
 
   /** Leaves this function into entry `slot` of the table (tail call). */
@@ -362,6 +362,11 @@ export class FunctionBuilder implements Callable {
   #call(target: Callable, values: readonly Expr[]): void {
     this.#arguments(target.params, values, target.name);
     this.code.u8(0x10);
+    this.writeCallee(target);
+  }
+
+  /** Which function is called, behind the opcode of the call. */
+  protected writeCallee(target: Callable): void {
     this.code.u32(target.index);
   }
 

@@ -53,8 +53,8 @@ function key(v: Omit<Variant, "row">, row: Row): number {
   return (((size * 3 + addressSize) * 2 + mode) * 3 + rep) * 4 + ADDRESSINGS.indexOf(v.addressing);
 }
 
-/** A pair of handlers that run as one, by their slots. */
-interface Pair {
+/** A pair of handlers that run as one. */
+export interface Pair {
   readonly first: Variant;
   readonly second: Variant;
 }
@@ -68,8 +68,11 @@ export class Slots {
   readonly pairs: Pair[] = [];
   readonly #flagless = new Map<number, number>();
   readonly flagless: Variant[] = [];
+  readonly #variants: Variant[] = [];
+  readonly #pairOf: Pair[] = [];
 
   add(v: Variant, slot: number): void {
+    this.#variants[slot] = v;
     const row = (this.#rows[v.row.id] ??= new Map());
     row.set(key(v, v.row), slot);
     if (isSwitch(v.row)) this.#switches.add(slot);
@@ -82,6 +85,15 @@ export class Slots {
   addPair(first: number, pair: Pair, slot: number): void {
     this.#pairs.set(first * 16 + conditionOf(pair.second.row), slot);
     this.pairs.push(pair);
+    this.#pairOf[slot] = pair;
+  }
+  /** What the handler in a slot executes, if it is that of one instruction, flags and all. */
+  variant(slot: number): Variant | undefined {
+    return this.#variants[slot];
+  }
+  /** The two instructions that the handler in a slot executes, if it is a pair's. */
+  pairIn(slot: number): Pair | undefined {
+    return this.#pairOf[slot];
   }
   addFlagless(whole: number, variant: Variant, slot: number): void {
     this.#flagless.set(whole, slot);
@@ -219,6 +231,15 @@ export function buildInterpreter(
     if (r.results.length > 0) f.unreachable();
   });
   for (const { name } of runtimes) module.export(name, byName.get(name)!);
+  // Compiled code imports these instead of what they call: V8 makes a wrapper for each JavaScript function that a module imports, which
+  // takes longer than all the rest of the module.
+  for (const row of IMPORTS) {
+    const f = module.func(`call ${row.name}`, row);
+    const operands = row.params.map((type, i) => f.param(i, type).get());
+    f.returnCall(byName.get(row.name)!, ...operands);
+    f.unreachable();
+    module.export(row.name, f);
+  }
 
   const handlers: Callable[] = SPECIAL_HANDLERS.map((name) => byName.get(`handler_${name}`)!);
   handlers.push(...writeHandlers(module, envFor, rows));

@@ -8,8 +8,8 @@ import { type I32, type I64, i32, i64, type Vec, v128 } from "../../wasm/index.t
 import type { InstructionWriter } from "../instruction-writer.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
-import type { Handler } from "./handler.ts";
 import { RECORD } from "./record.ts";
+import type { RecordWriter } from "./record-writer.ts";
 
 const X87_STRIDE = 16;
 const YMM_STRIDE = 32;
@@ -36,7 +36,7 @@ export function mayBeMemory(spec: OperandSpec): boolean {
 }
 
 /** The operands of a row as a handler sees them; `memory`: ModRM names memory. */
-export function operandsOf(row: Row, handler: Handler, memory: boolean): Operand[] {
+export function operandsOf(row: Row, handler: RecordWriter, memory: boolean): Operand[] {
   let registers = 0;
   let immediates = 0;
   return row.operands.map((spec) => {
@@ -111,9 +111,9 @@ export class ConstantOperand implements Operand {
   }
 }
 
-class ImmediateOperand extends Base<Handler> {
+class ImmediateOperand extends Base<RecordWriter> {
   readonly #at: number;
-  constructor(h: Handler, spec: OperandSpec, position: number) {
+  constructor(h: RecordWriter, spec: OperandSpec, position: number) {
     super(h, spec);
     this.#at = position === 0 ? RECORD.immediate : RECORD.displacement;
   }
@@ -130,13 +130,13 @@ class ImmediateOperand extends Base<Handler> {
 }
 
 /** A register: general, MMX or XMM by offset from the record, or a number (segment, control, debug, x87). */
-class RegisterOperand extends Base<Handler> {
+class RegisterOperand extends Base<RecordWriter> {
   readonly #offset: I32 | undefined;
   /** A VEX-encoded row zeroes what is above the XMM register it writes (SDM vol. 2, 2.3.10). */
   readonly #zeroes: boolean;
 
   /** `field`: where the record says which register; loaded at once, so that a first use may stand in a branch. */
-  constructor(h: Handler, spec: OperandSpec, row: Row, field: number | undefined) {
+  constructor(h: RecordWriter, spec: OperandSpec, row: Row, field: number | undefined) {
     super(h, spec);
     this.#zeroes = row.vex && spec.width !== 256;
     this.#offset = field === undefined ? undefined : h.recordField("i32.load16_u", field);
@@ -309,7 +309,7 @@ export class IndexedOperand extends MemoryOperand {
   }
 }
 
-function indexed(h: Handler, spec: OperandSpec, row: Row): IndexedOperand {
+function indexed(h: RecordWriter, spec: OperandSpec, row: Row): IndexedOperand {
   const register = h.recordField("i32.load16_u", RECORD.index);
   const index = (half: Half) => h.f.load("v128.load", register, STATE_BASE + UPPER_HALF * half);
   return new IndexedOperand(h, spec, row, index, h.recordField("i64.load8_u", RECORD.scale));

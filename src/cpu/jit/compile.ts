@@ -1,7 +1,8 @@
 /** One region: blocks in, a function out. */
-import type { FunctionBuilder, I32, Label, Lent } from "../../wasm/index.ts";
+import type { FunctionBuilder, I32, Lent } from "../../wasm/index.ts";
 import type { BareInstruction, Block, Blocks, Instruction, Probed } from "./blocks.ts";
 import { type Structure, structure } from "./graph.ts";
+import { Layout } from "./layout.ts";
 import { MAX_ENTRIES, RegionCode, type RegionId, type RegionModule } from "./region-code.ts";
 import { FLAG_KIND, type FlagKind, MIXED } from "./region-flags.ts";
 import { type Flow, NotCompiled, RegionWriter } from "./region-writer.ts";
@@ -60,8 +61,7 @@ class Compiler {
   readonly #shape: Structure;
   readonly #numbers: ReadonlyMap<number, number>;
   readonly #kinds: FlagKind[];
-  readonly #loops: Label[] = [];
-  readonly #ends: Label[] = [];
+  readonly #layout: Layout;
   #started = false;
 
   constructor(region: RegionCode, blocks: readonly Block[], shape: Structure) {
@@ -70,53 +70,14 @@ class Compiler {
     this.#shape = shape;
     this.#numbers = new Map(blocks.map((b, i) => [b.pos, i]));
     this.#kinds = flagKinds(blocks, shape);
+    this.#layout = new Layout(region.f, shape, (block) => this.#block(block));
   }
 
   write(): void {
-    const { f, entry } = this.#region;
-    const { entries, children, switches } = this.#shape;
+    const { entry } = this.#region;
+    const { entries, switches } = this.#shape;
     const needsTriple = entries.some((b) => this.#kinds[b] === FLAG_KIND.triple);
-    this.#region.frame(switches, needsTriple, () => {
-      if (!switches) {
-        this.#tree(entries[0]!);
-        return;
-      }
-      this.#within(this.#sorted(children[this.#blocks.length]!), () => {
-        const labels = entries.map((b) => this.#ends[b]!);
-        f.brTable(labels, labels[0]!, entry.get() as I32);
-      });
-    });
-  }
-
-  /** Blocks with several ways in, the first in order last: it is the innermost. */
-  #sorted(blocks: readonly number[]): number[] {
-    const { order, isMerge } = this.#shape;
-    return blocks.filter((b) => isMerge[b]).sort((a, b) => order[b]! - order[a]!);
-  }
-
-  #tree(block: number): void {
-    const { f } = this.#region;
-    const merges = this.#sorted(this.#shape.children[block]!);
-    const inside = () => this.#within(merges, () => this.#block(block));
-    if (this.#shape.isHeader[block]) {
-      f.loop((again) => {
-        this.#loops[block] = again;
-        inside();
-      });
-    } else inside();
-  }
-
-  #within(merges: readonly number[], body: () => void): void {
-    const [outer, ...rest] = merges;
-    if (outer === undefined) {
-      body();
-      return;
-    }
-    this.#region.f.block((end) => {
-      this.#ends[outer] = end;
-      this.#within(rest, body);
-    });
-    this.#tree(outer);
+    this.#region.frame(switches, needsTriple, () => this.#layout.writeAll(() => entry.get() as I32));
   }
 
   #block(number: number): void {
@@ -208,13 +169,13 @@ class Compiler {
     if (kind === "inline") {
       const saved = flags.save();
       if (this.#shape.isHeader[to]) flags.settle(this.#kinds[to]!);
-      this.#tree(to);
+      this.#layout.tree(to);
       flags.restore(saved);
       return;
     }
     flags.settleOnEdge(this.#kinds[to]!);
-    if (kind === "back") f.br(this.#loops[to]!);
-    else if (kind === "forward") f.br(this.#ends[to]!);
+    if (kind === "back") this.#layout.toLoop(to);
+    else if (kind === "forward") this.#layout.toMerge(to);
     else region.dispatch(this.#shape.entries.indexOf(to));
   }
 }

@@ -11,11 +11,17 @@ export const SAMPLE_INTERVAL = 16;
 const MAX_TARGETS = 200;
 /** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
 const MAX_SITES = 4096;
+/** Jumps that are remembered as warm: those that are forgotten warm up once more. */
+const MAX_WARM = 100_000;
 /** How often the time until a region is looked at again is doubled. */
 export const MAX_PATIENCE = 12;
 
+/** How code is compiled: copied templates, or a region (ARCHITECTURE.md, "Compiled code"). */
+export type Tier = "templates" | "region";
+
 /** A place to compile: an instruction, and where its page lies in linear memory. */
 export interface Place extends CodeOffset {
+  readonly tier: Tier;
   readonly linear: bigint;
   readonly codeTlb: number;
   readonly codeMap: number;
@@ -36,14 +42,20 @@ export interface Leaving {
 interface Site {
   readonly targets: Set<bigint>;
   left: number;
+  seen: number;
 }
 
-export interface HeatPorts {
+/** How often a place is come to until it is compiled; templates: undefined where only regions are made. */
+export interface Thresholds {
+  readonly threshold: number;
+  readonly templates?: number | undefined;
+}
+
+export interface HeatPorts extends Thresholds {
   readonly code: DecodedCode;
   readonly registers: Registers;
-  readonly threshold: number;
-  /** Slots from here on are regions'. */
-  readonly firstSlot: number;
+  /** How the code that a record leads to is compiled, if it is. */
+  readonly tierOf: (record: number) => Tier | undefined;
   /** Whether the handler in a slot is that of a jump to a computed address. */
   readonly isSwitch: (slot: number) => boolean;
 }
@@ -55,6 +67,8 @@ export class Heat {
   /** By the records of computed jumps, and by those that regions begin at. */
   readonly #sites = new Map<number, Site>();
   readonly #growth = new Map<number, Site>();
+  /** Jumps that have told once that they are hot. */
+  readonly #warm = new Set<number>();
   #jitter = 1;
 
   constructor(ports: HeatPorts) {
@@ -76,23 +90,47 @@ export class Heat {
     this.#queued.clear();
     this.#sites.clear();
     this.#growth.clear();
+    this.#warm.clear();
   }
 
   /** The jump of a record has been taken often, now to a linear address. */
   jumped(jump: number, linear: bigint): void {
-    const { code, registers, threshold } = this.#p;
-    if (!this.#p.isSwitch(code.singleOf(jump))) {
-      // Once more: the region that is made now may be dropped one day.
-      code.setHeat(jump, Math.max(1, threshold));
-    } else if (!this.#sample(jump, linear)) return;
+    const { code, threshold, templates } = this.#p;
+    if (this.#p.isSwitch(code.singleOf(jump))) {
+      const site = this.#sample(jump, linear);
+      if (site.left <= 0) this.#ask(linear, "region");
+      else if (templates !== undefined && site.seen * SAMPLE_INTERVAL >= templates) this.#ask(linear, "templates");
+      return;
+    }
+    if (templates !== undefined && !this.#warm.has(jump)) {
+      if (this.#warm.size >= MAX_WARM) this.#warm.clear();
+      this.#warm.add(jump);
+      code.setHeat(jump, Math.max(1, threshold - templates));
+      this.#ask(linear, "templates");
+      return;
+    }
+    // Once more: what is made now may be dropped one day.
+    code.setHeat(jump, Math.max(1, threshold));
+    this.#ask(linear, "region");
+  }
+
+  /** Compiled code went to a record that is not compiled, now at a linear address, often. */
+  entered(linear: bigint): void {
+    if (this.#p.templates !== undefined) this.#ask(linear, "templates");
+  }
+
+  #ask(linear: bigint, tier: Tier): void {
+    const { code, registers } = this.#p;
     const codeTlb = registers.get("codeTlb");
     const codePage = code.pageAt(codeTlb, linear);
     if (codePage === 0) return;
     const offset = Number(linear & 4095n);
     const record = code.recordAt({ codePage, offset });
-    if (record === 0 || this.#queued.has(record) || code.handlerOf(record) >= this.#p.firstSlot) return;
+    if (record === 0 || this.#queued.has(record)) return;
+    const present = this.#p.tierOf(record);
+    if (present === "region" || present === tier) return;
     this.#queued.add(record);
-    this.#queue.push({ codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap") });
+    this.#queue.push({ tier, codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap") });
   }
 
   /**
@@ -132,19 +170,21 @@ export class Heat {
     return this.#growth.get(root)?.targets;
   }
 
-  /** Notes a target of a computed jump, and asks for another one soon. True when it is time to compile it. */
-  #sample(jump: number, linear: bigint): boolean {
+  /** Notes a target of a computed jump, and asks for another one soon. */
+  #sample(jump: number, linear: bigint): Site {
     const site = this.#siteOf(this.#sites, jump, this.#samples);
     if (site.targets.size < MAX_TARGETS) site.targets.add(linear);
     this.#p.code.setHeat(jump, this.#interval());
-    return --site.left <= 0;
+    site.left--;
+    site.seen++;
+    return site;
   }
 
   #siteOf(sites: Map<number, Site>, record: number, left: number): Site {
     const known = sites.get(record);
     if (known) return known;
     if (sites.size >= MAX_SITES) sites.clear();
-    const site = { targets: new Set<bigint>(), left };
+    const site = { targets: new Set<bigint>(), left, seen: 0 };
     sites.set(record, site);
     return site;
   }

@@ -5,15 +5,17 @@
 import type { Decoder } from "../../isa/decode.ts";
 import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/index.ts";
 import { CODE_KEYS } from "../code-cache.ts";
-import { MAX_PAGES } from "../interpreter/build.ts";
+import { MAX_PAGES, type Slots } from "../interpreter/build.ts";
 import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
+import { copyFunction } from "../templates/copied-code.ts";
+import { TemplateSet } from "../templates/template-set.ts";
 import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
 import { DecodedCode } from "./decoded-code.ts";
 import type { RuntimeEffects } from "./effects.ts";
-import { Heat, type Leaving, MAX_PATIENCE, type Place } from "./heat.ts";
+import { Heat, type Leaving, MAX_PATIENCE, type Place, type Thresholds, type Tier } from "./heat.ts";
 import { ENTRY_WORD, type RegionModule } from "./region-code.ts";
 
 const PAGE = 4096;
@@ -26,8 +28,10 @@ const LAST_SLOT = 0xffff;
  * Regions kept at most, and bytes of their modules; beyond that the oldest go. Bounds what V8 holds for a guest that keeps making new code:
  * a region costs some ten times its bytes.
  */
-const MAX_REGIONS = 1000;
-const MAX_BYTES = 6 << 20;
+const BOUNDS: Readonly<Record<Tier, { readonly regions: number; readonly bytes: number }>> = {
+  templates: { regions: 4000, bytes: 8 << 20 },
+  region: { regions: 1000, bytes: 6 << 20 },
+};
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
 
@@ -37,6 +41,7 @@ export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 64, switch
 interface Made {
   readonly slot: number;
   readonly f: FunctionBuilder;
+  /** Its tier is the region's. */
   readonly place: Place;
   readonly entries: readonly number[];
   /** Their distances as offsets. */
@@ -51,12 +56,19 @@ interface Region extends Leaving {
   readonly bytes: number;
   /** Records of all its instructions. */
   readonly instructions: ReadonlySet<number>;
-  /** Records whose handler it is. */
+  /** Records whose handler it is, and what copied templates they lead to without it. */
   readonly records: readonly number[];
+  readonly under: ReadonlyMap<number, Under>;
   alive: boolean;
 }
 
-export interface JitPorts {
+/** An entry of copied templates that a region stands in for. */
+interface Under {
+  readonly region: Region;
+  readonly word: number;
+}
+
+export interface JitPorts extends Thresholds {
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
   /** First slot of the table that no handler has. */
@@ -68,12 +80,15 @@ export interface JitPorts {
   /** Runtime functions of the interpreter's instance, by name. */
   readonly functions: Readonly<Record<string, unknown>>;
   readonly fetchPage: (linear: bigint) => number;
-  readonly threshold: number;
-  /** Whether the handler in a slot is that of a jump to a computed address. */
-  readonly isSwitch: (slot: number) => boolean;
+  readonly slots: Slots;
   readonly cover: (codePage: number, bytes: number) => void;
   readonly slotOf: (insn: BareInstruction) => number;
 }
+
+const TIERS: readonly Tier[] = ["templates", "region"];
+
+/** Where the entry word of a record is, in 16-bit units. */
+const wordOf = (record: number): number => (REGION_ENTRIES + ((record - ARENA_BASE) >> 4)) >> 1;
 
 export class Jit {
   readonly #p: JitPorts;
@@ -83,8 +98,9 @@ export class Jit {
   readonly #bytes: Uint8Array;
   readonly #free: number[] = [];
   #nextSlot: number;
+  readonly #templates: TemplateSet;
   /** In order of age. */
-  readonly #regions = new Set<Region>();
+  readonly #regions: Readonly<Record<Tier, Set<Region>>> = { templates: new Set(), region: new Set() };
   readonly #bySlot = new Map<number, Region>();
   readonly #byPage = new Map<number, Set<Region>>();
   /** Slots to be used again once generated code has returned. */
@@ -92,7 +108,7 @@ export class Jit {
   readonly #known = new Map<number, KnownInstruction | null>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
-  #heldBytes = 0;
+  readonly #heldBytes: Record<Tier, number> = { templates: 0, region: 0 };
   compiled = 0;
   compiledBytes = 0;
 
@@ -103,7 +119,13 @@ export class Jit {
     this.#halves = new Uint16Array(buffer);
     this.#bytes = new Uint8Array(buffer);
     this.#nextSlot = ports.firstSlot;
-    this.#heat = new Heat({ ...ports, code: this.#code });
+    this.#templates = new TemplateSet(ports.slots, ports.effects, ports.observer);
+    this.#heat = new Heat({
+      ...ports,
+      code: this.#code,
+      isSwitch: (slot) => ports.slots.isSwitch(slot),
+      tierOf: (record) => this.#bySlot.get(this.#code.handlerOf(record))?.place.tier,
+    });
   }
 
   /** The jump of a record has been taken often, now to a linear address. Called from generated code. */
@@ -117,9 +139,15 @@ export class Jit {
     if (region) this.#heat.left(region, bySwitch, linear);
   }
 
-  /** Regions that are in place, and bytes of their functions. */
+  /** Compiled code went often to code that is not compiled, now to a linear address. Called from generated code. */
+  entered(linear: bigint): void {
+    this.#heat.entered(linear);
+  }
+
+  /** Regions that are in place, copied templates among them, and bytes of their functions. */
   get held(): { readonly regions: number; readonly bytes: number } {
-    return { regions: this.#regions.size, bytes: this.#heldBytes };
+    const { templates, region } = this.#regions;
+    return { regions: templates.size + region.size, bytes: this.#heldBytes.templates + this.#heldBytes.region };
   }
 
   get pending(): boolean {
@@ -141,38 +169,12 @@ export class Jit {
     for (const place of places) {
       const key = code.modeOf(place.codePage);
       if (key !== LONG_64 && key !== PROTECTED_32) continue;
-      const in64 = key === LONG_64;
-      const root = code.recordAt(place);
       // Another region of this batch has it already, and is entered there.
-      if (!roots.delete(root)) continue;
-      const old = this.#bySlot.get(code.handlerOf(root));
-      const swallowed = new Set<Region>();
-      const view = this.#viewOf(place, key, module, in64, swallowed, roots);
-      const found = findBlocks(view, place.offset, LIMITS);
-      if (!found) continue;
-      const instructions = new Set<number>();
-      for (const block of found.blocks) {
-        for (const insn of block.instructions) instructions.add(view.recordOf(insn.pos));
-      }
-      if (old?.place.codePage === place.codePage && old.place.offset === place.offset) {
-        // Nothing new has run: it is left often because that is how the program is.
-        if (instructions.size <= old.instructions.size && swallowed.size <= 1) {
-          if (old.patience < MAX_PATIENCE) old.patience++;
-          continue;
-        }
-      }
-      const slot = this.#takeSlot();
-      if (slot < 0) break;
-      const name = `region ${(place.linear + BigInt(place.offset)).toString(16)}`;
-      const region = compileRegion(name, module, { slot, number: this.compiled + made.length }, found, in64);
-      if (!region) {
-        this.#free.push(slot);
-        continue;
-      }
-      const pages = found.pages.map((page) => ({ ...place, codePage: page.codePage, offset: page.distance }));
-      // The next look at it, if there is one, comes later than this one.
-      const patience = Math.min(MAX_PATIENCE, (old?.patience ?? -1) + 1);
-      made.push({ slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed, patience });
+      if (!roots.delete(code.recordAt(place))) continue;
+      // Templates are for 64-bit mode; what else would be warm is worth a region soon enough.
+      if (place.tier === "templates" && key !== LONG_64) continue;
+      const one = place.tier === "templates" ? this.#copy(place, module, roots) : this.#compile(place, key, module, roots, made.length);
+      if (one) made.push(one);
     }
     // Bringing in a page may have dropped all decoded code.
     if (made.length === 0 || this.#p.registers.get("codeEpoch") !== epoch) {
@@ -190,6 +192,64 @@ export class Jit {
     for (const region of made) this.#install(region);
   }
 
+  /** Copies templates for the code around a place. */
+  #copy(place: Place, module: RegionModule, roots: Set<number>): Made | undefined {
+    const code = this.#code;
+    const { codePage, offset } = place;
+    const slot = this.#takeSlot("templates");
+    if (slot < 0) return undefined;
+    const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
+    const isCompiled = (record: number) => code.handlerOf(record) >= this.#p.firstSlot;
+    const made = copyFunction(name, this.#templates, code, codePage, offset, isCompiled, module);
+    if (!made) {
+      this.#free.push(slot);
+      return undefined;
+    }
+    for (const entry of made.entries) roots.delete(code.recordAt({ codePage, offset: entry }));
+    const { f, entries, instructions } = made;
+    const pages = [{ ...place, offset: 0 }];
+    return { slot, f, place, entries, pages, instructions, swallowed: new Set(), patience: 0 };
+  }
+
+  #compile(place: Place, key: number, module: RegionModule, roots: Set<number>, more: number): Made | undefined {
+    const code = this.#code;
+    const in64 = key === LONG_64;
+    const old = this.#regionAt(code.recordAt(place));
+    const swallowed = new Set<Region>();
+    const view = this.#viewOf(place, key, module, in64, swallowed, roots);
+    const found = findBlocks(view, place.offset, LIMITS);
+    if (!found) return undefined;
+    const instructions = new Set<number>();
+    for (const block of found.blocks) {
+      for (const insn of block.instructions) instructions.add(view.recordOf(insn.pos));
+    }
+    if (old?.place.codePage === place.codePage && old.place.offset === place.offset) {
+      // Nothing new has run: it is left often because that is how the program is.
+      if (instructions.size <= old.instructions.size && swallowed.size <= 1) {
+        if (old.patience < MAX_PATIENCE) old.patience++;
+        return undefined;
+      }
+    }
+    const slot = this.#takeSlot("region");
+    if (slot < 0) return undefined;
+    const name = `region ${(place.linear + BigInt(place.offset)).toString(16)}`;
+    const region = compileRegion(name, module, { slot, number: this.compiled + more }, found, in64);
+    if (!region) {
+      this.#free.push(slot);
+      return undefined;
+    }
+    const pages = found.pages.map((page) => ({ ...place, codePage: page.codePage, offset: page.distance }));
+    // The next look at it, if there is one, comes later than this one.
+    const patience = Math.min(MAX_PATIENCE, (old?.patience ?? -1) + 1);
+    return { slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed, patience };
+  }
+
+  /** The region that a record is an entry of; copied templates are none. */
+  #regionAt(record: number): Region | undefined {
+    const region = this.#bySlot.get(this.#code.handlerOf(record));
+    return region?.place.tier === "region" ? region : undefined;
+  }
+
   /** Code of a code page changed, or its translation: regions with a part of it are no more. */
   dropPage(codePage: number): void {
     const regions = this.#byPage.get(codePage);
@@ -199,13 +259,15 @@ export class Jit {
 
   /** All decoded code is dropped, and the records with it. */
   dropAll(): void {
-    for (const region of this.#regions) {
-      region.alive = false;
-      this.#retired.push(region.slot);
-      this.#p.table.set(region.slot, null);
+    for (const tier of TIERS) {
+      for (const region of this.#regions[tier]) {
+        region.alive = false;
+        this.#retired.push(region.slot);
+        this.#p.table.set(region.slot, null);
+      }
+      this.#heldBytes[tier] = 0;
+      this.#regions[tier].clear();
     }
-    this.#heldBytes = 0;
-    this.#regions.clear();
     this.#bySlot.clear();
     this.#byPage.clear();
     this.#heat.clear();
@@ -215,10 +277,13 @@ export class Jit {
   #drop(region: Region): void {
     if (!region.alive) return;
     region.alive = false;
-    this.#heldBytes -= region.bytes;
+    const { tier } = region.place;
+    this.#heldBytes[tier] -= region.bytes;
     for (const record of region.records) {
       if (this.#code.handlerOf(record) !== region.slot) continue;
-      this.#code.setHandler(record, this.#code.singleOf(record));
+      const under = region.under.get(record);
+      if (under?.region.alive) this.#enterAt(record, under.region.slot, under.word);
+      else this.#enterAt(record, this.#code.singleOf(record), 0);
     }
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
@@ -228,15 +293,17 @@ export class Jit {
         this.#code.setHasRegions(page, false);
       }
     }
-    this.#regions.delete(region);
+    this.#regions[tier].delete(region);
     this.#bySlot.delete(region.slot);
     this.#p.table.set(region.slot, null);
     this.#retired.push(region.slot);
   }
 
-  #takeSlot(): number {
-    for (const region of this.#regions) {
-      if (this.#regions.size < MAX_REGIONS && this.#heldBytes < MAX_BYTES) break;
+  #takeSlot(tier: Tier): number {
+    const regions = this.#regions[tier];
+    const bounds = BOUNDS[tier];
+    for (const region of regions) {
+      if (regions.size < bounds.regions && this.#heldBytes[tier] < bounds.bytes) break;
       this.#drop(region);
     }
     const slot = this.#free.pop() ?? (this.#nextSlot <= LAST_SLOT ? this.#nextSlot++ : -1);
@@ -246,21 +313,22 @@ export class Jit {
 
   #install({ slot, f, place, entries, pages, instructions, swallowed, patience }: Made): void {
     for (const region of swallowed) this.#drop(region);
+    const { tier } = place;
     const records: number[] = [];
+    const under = new Map<number, Under>();
     entries.forEach((pos, number) => {
       const distance = Math.floor(pos / PAGE);
       const page = pages.find((p) => p.offset === distance)!;
       const record = this.#code.recordAt({ codePage: page.codePage, offset: pos - distance * PAGE });
-      // An entry beside the root leaves a region that begins there alone.
-      const present = this.#code.handlerOf(record);
-      if (number > 0 && present >= this.#p.firstSlot) return;
-      const word = number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits);
-      this.#halves[(REGION_ENTRIES + ((record - ARENA_BASE) >> 4)) >> 1] = word;
-      this.#code.setHandler(record, slot);
+      const present = this.#bySlot.get(this.#code.handlerOf(record));
+      // An entry beside the root leaves a region that begins there alone; templates leave everything alone.
+      if (present && (tier === "templates" || (number > 0 && present.place.tier === "region"))) return;
+      if (present?.place.tier === "templates") under.set(record, { region: present, word: this.#halves[wordOf(record)]! });
+      this.#enterAt(record, slot, number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits));
       records.push(record);
     });
     const bytes = f.code.length;
-    this.#heldBytes += bytes;
+    this.#heldBytes[tier] += bytes;
     const region: Region = {
       slot,
       bytes,
@@ -269,13 +337,14 @@ export class Jit {
       patience,
       news: -1,
       records,
+      under,
       pages: pages.map((p) => p.codePage),
       alive: true,
     };
     this.#heat.countExits(slot);
     // No page begins at an odd address: the pages are looked at when it is first entered.
     this.#code.words[(REGION_MAPS + slot * 16 + 8) >> 2] = 1;
-    this.#regions.add(region);
+    this.#regions[tier].add(region);
     this.#bySlot.set(slot, region);
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
@@ -284,6 +353,12 @@ export class Jit {
       this.#code.setHasRegions(page, true);
     }
     this.compiled++;
+  }
+
+  /** From now on a record leads to a slot; `word`: to which entry there. */
+  #enterAt(record: number, slot: number, word: number): void {
+    this.#halves[wordOf(record)] = word;
+    this.#code.setHandler(record, slot);
   }
 
   #viewOf(
@@ -319,7 +394,7 @@ export class Jit {
         const entries: number[] = [];
         for (const pos of positions) {
           if (roots.delete(record(pos))) entries.push(pos);
-          const region = this.#bySlot.get(code.handlerOf(record(pos)));
+          const region = this.#regionAt(record(pos));
           if (!region) continue;
           // A region that lies in this one as a whole goes, and is entered here.
           if (!swallowed.has(region) && ![...region.instructions].every((one) => records.has(one))) continue;
@@ -364,8 +439,7 @@ export class Jit {
         const known = imports.get(name);
         if (known) return known;
         if (!(name in this.#p.functions)) throw new Error(`the interpreter exports no ${name}`);
-        const { params, results } = effects.signature(name);
-        const callable = { name, index: imports.size, params, results };
+        const callable = { name, index: imports.size, ...effects.signature(name) };
         imports.set(name, callable);
         return callable;
       },

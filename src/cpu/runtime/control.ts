@@ -1,7 +1,7 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
 import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64, op } from "../../wasm/index.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
-import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE } from "../memory-map.ts";
+import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE, REGION_ENTRIES } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
@@ -10,6 +10,8 @@ import { ACCESS, NOT_CANONICAL } from "./paging.ts";
 import { codeTlbOffset } from "./tlb.ts";
 
 const SS = 2;
+/** So many times code is come to before the compiler is told; no record has a count to begin with, and one goes on after the last. */
+const ENTERED_OFTEN = 500;
 
 /** Handlers that stand in the table before those of instructions. */
 export const SPECIAL_HANDLERS = ["unused", "refetch", "go_on", "stop", "across", "undefined", "too_long"] as const;
@@ -143,6 +145,17 @@ export function controlFunctions(type: IndirectType) {
   const linearOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32) =>
     env.get("ripPage", "i64").add(f.load("i64.load16_u", r, RECORD.pageOffset));
 
+  /** Counts how often a record is come to that is not compiled, by way of compiled code or a jump to a computed address. */
+  const countEntry = (f: FunctionBuilder, env: RuntimeEnv, r: I32) => {
+    const cell = f.let(r.sub(ARENA_BASE).shrU(4));
+    const count = f.let(f.loadExpr("i32.load16_u", cell, REGION_ENTRIES).add(1));
+    f.store("i32.store16", cell, count, REGION_ENTRIES);
+    f.if(count.eq(ENTERED_OFTEN), () => {
+      env.set("scratch0", linearOf(f, env, r));
+      f.call(env.fn("entered"));
+    });
+  };
+
   /** Runs on at a linear address. */
   const enter = runtime("enter", "i64 i32", "i32", (f, env) => {
     const linear = f.let(f.param(0, "i64").get());
@@ -156,7 +169,9 @@ export function controlFunctions(type: IndirectType) {
       const known = f.load("i32.load", at, CODE_PAGE.map);
       f.if(known, () => {
         env.set("ripPage", linear.and(-4096));
-        dispatch(f, known, budget);
+        const slot = f.load("i32.load16_u", known, RECORD.handler);
+        f.if(slot.ltU(env.get("firstRegion")), () => countEntry(f, env, known));
+        f.returnCallIndirect(type, slot, known, budget);
       });
     });
     const next = f.callFor("i32", env.fn("lookup"), linear);
@@ -168,7 +183,10 @@ export function controlFunctions(type: IndirectType) {
   /** For compiled code, which has no table of its own. */
   const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) => {
     const slot = f.load("i32.load16_u", record(f), RECORD.handler);
-    f.if(env.get("flagKind"), () => f.if(slot.ltU(env.get("firstRegion")), () => f.call(env.fn("settle_flags"))));
+    f.if(slot.ltU(env.get("firstRegion")), () => {
+      f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));
+      countEntry(f, env, record(f));
+    });
     f.returnCallIndirect(type, slot, record(f), budgetOf(f));
   });
   /** The same for the record's own handler: where a region that begins there may not be entered. */

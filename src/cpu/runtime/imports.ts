@@ -25,6 +25,8 @@ const rows = {
   hot: "i32 >",
   /** (table slot of a region, 1 where a jump with many targets left it): it was left often, now to the linear address in scratch0. */
   left_often: "i32 i32 >",
+  /** Compiled code went often to code that is not compiled: to the linear address in scratch0. */
+  entered: ">",
   /** (code page): compiled code made of it is out of date. */
   drop_regions: "i32 >",
   /** One of the operations of cpu/system by number; 0: done, 1: an exception is pending. */

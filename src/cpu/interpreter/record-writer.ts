@@ -1,0 +1,274 @@
+/**
+ * What code does alike that works on a decoded instruction's record: registers and flags live in the state, which of them the record says.
+ * The interpreter's handlers (handler.ts) read the record while they run; templates (../templates) are given its fields when they are copied.
+ */
+import type { AnyInt, Bits } from "../../isa/context.ts";
+import {
+  type ExprOf,
+  type FunctionBuilder,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type LOADS,
+  type LoadName,
+  type Local,
+  select,
+} from "../../wasm/index.ts";
+import { LazyFlags } from "../flags.ts";
+import { InstructionWriter, type Variant } from "../instruction-writer.ts";
+import { STATE_BASE } from "../memory-map.ts";
+import type { RuntimeEnv } from "../runtime/define.ts";
+import { EXIT } from "../runtime/exits.ts";
+import { codeTlbOffset } from "../runtime/tlb.ts";
+import { offsetOf } from "../state.ts";
+import { operandsOf } from "./operand.ts";
+import { CODE_PAGE, RECORD } from "./record.ts";
+
+const RSP = 4;
+const TRAP_FLAG = 0x100;
+
+export abstract class RecordWriter extends InstructionWriter {
+  readonly flags: LazyFlags;
+  readonly variant: Variant;
+  readonly #env: RuntimeEnv;
+  /** 1: the second instruction of a pair, whose record follows the first one's. */
+  protected readonly position: 0 | 1;
+  /** Not 0 where this instruction's own store to a device left something for the run loop. */
+  protected late: Local<"i32"> | undefined;
+  protected ended = false;
+
+  protected constructor(
+    f: FunctionBuilder,
+    env: RuntimeEnv,
+    variant: Variant,
+    stackLocal: boolean,
+    before?: RecordWriter,
+  ) {
+    super(f, env, variant);
+    this.#env = env;
+    this.position = before ? 1 : 0;
+    this.variant = variant;
+    this.flags =
+      before?.flags ??
+      new LazyFlags(f, {
+        read: (name, type) => env.get(name, type),
+        write: (name, value) => env.set(name, value),
+      });
+    if (stackLocal) this.sp = f.variable(env.get("rsp", "i64"));
+  }
+
+  // ---- the engine's part
+
+  /** A field of the instruction's record. */
+  abstract recordField<N extends LoadName>(name: N, at: number): ExprOf<(typeof LOADS)[N][1]>;
+  /** Address of the record. */
+  protected abstract record(): I32;
+  /** Instructions left, `more` of them counted as done, beside those in front of this one. */
+  protected abstract budget(more: number): I32;
+  /** Goes on at a record, this instruction done. */
+  protected abstract dispatch(record: I32): void;
+  /** Goes on behind this instruction. */
+  protected abstract next(): void;
+
+  protected writeBody(): void {
+    const { row, addressing } = this.variant;
+    this.checks(row);
+    row.meaning(this, ...operandsOf(row, this, addressing !== "none"));
+  }
+
+  // ---- state
+
+  reg(number: number, bits: Bits): AnyInt {
+    if (number === RSP && this.sp) return this.waitingSp(bits);
+    const at = STATE_BASE + offsetOf("rax") + number * 8;
+    const name = ({ 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const)[bits];
+    return this.f.load(name, i32(0), at);
+  }
+  setReg(number: number, bits: Bits, value: AnyInt): void {
+    if (number === RSP && this.sp) {
+      this.setWaitingSp(bits, value);
+      return;
+    }
+    const at = STATE_BASE + offsetOf("rax") + number * 8;
+    if (bits === 8) this.f.store("i32.store8", i32(0), value, at);
+    else if (bits === 16) this.f.store("i32.store16", i32(0), value, at);
+    else this.f.store("i64.store", i32(0), bits === 64 ? value : value.extendU(), at);
+  }
+
+  // ---- memory
+
+  effectiveAddress(absolute: boolean, indexed = true): I64 {
+    if (absolute) return this.f.let(this.recordField("i64.load", RECORD.immediate));
+    const register = this.recordField("i32.load16_u", RECORD.base);
+    let base = this.f.load("i64.load", register, STATE_BASE);
+    if (this.sp) base = select(register.eq(offsetOf("rsp")), this.f.let(this.sp.get() as I64), base);
+    const displacement = this.recordField("i64.load32_s", RECORD.displacement);
+    if (this.variant.addressing === "base") return this.f.let(base.add(displacement));
+    let sum = base.add(displacement);
+    if (indexed) {
+      const index = this.f.load("i64.load", this.recordField("i32.load16_u", RECORD.index), STATE_BASE);
+      const scale = this.recordField("i64.load8_u", RECORD.scale);
+      sum = base.add(index.shl(scale)).add(displacement);
+    }
+    if (this.variant.addressing === "full") return this.f.let(sum);
+    return this.f.let(sum.and(this.#addressMask()));
+  }
+
+  /** The record's address size in bytes as a mask: 2 → 0xffff, 4 → 0xffffffff, 8 → all ones. */
+  #addressMask(): I64 {
+    const bytes = this.recordField("i64.load8_u", RECORD.addressBytes);
+    return this.f.let(i64(-1).shrU(i64(64).sub(bytes.shl(3))));
+  }
+
+  inSegment(offset: I64, length: number, write: boolean): I64 {
+    if (this.variant.addressing === "checked") {
+      return this.address(this.dataSegment(), this.f.let(offset.and(this.#addressMask())), length, write);
+    }
+    if (this.variant.addressing === "base") return offset;
+    const base = this.f.load("i64.load", this.recordField("i32.load16_u", RECORD.segmentBase), STATE_BASE);
+    return this.f.let(offset.add(base));
+  }
+
+  dataSegment(): I32 {
+    return this.recordField("i32.load8_u", RECORD.segment);
+  }
+
+  protected dataTlb(): I32 {
+    return this.get("dataTlb");
+  }
+  protected noteLate(): void {
+    this.late ??= this.f.local("i32");
+    this.late.set(this.get("attention"));
+  }
+
+  // ---- control
+
+  rip(): I64 {
+    return this.#offsetInCode(this.recordField("i64.load16_u", RECORD.pageOffset));
+  }
+  nextRip(): I64 {
+    const at = this.recordField("i64.load16_u", RECORD.pageOffset);
+    return this.#offsetInCode(at.add(this.recordField("i64.load8_u", RECORD.length)));
+  }
+  #offsetInCode(pageOffset: I64): I64 {
+    const linear = this.get("ripPage", "i64").add(pageOffset);
+    if (this.in64) return this.f.let(linear);
+    return this.f.let(this.runtimeFor("i64", "code_offset", linear));
+  }
+
+  jump(target: I64, undo?: () => void): void {
+    let to = target;
+    if (this.size === 16) to = target.and(0xffff);
+    else if (this.size === 32) to = target.and(0xffff_ffff);
+    const known = this.f.let(to);
+    this.checkTarget(known, undo);
+    this.flushStack();
+    if (this.in64) this.#jumpKnown(known);
+    this.f.returnCall(this.fn(this.in64 ? "enter" : "jump"), known, this.budget(1));
+    this.ended = true;
+  }
+
+  /** The frequent way of `enter` without a call: the page is in the code TLB, the byte has a record, nothing waits. */
+  #jumpKnown(target: I64): void {
+    const { f } = this;
+    const entry = f.let(codeTlbOffset(target.wrap()).add(this.get("codeTlb")));
+    const page = f.let(target.and(-4096));
+    const ready = this.budget(1).gtS(0).and(this.get("attention").eqz());
+    f.if(f.loadExpr("i64.load", entry, 0).eq(page).and(ready), () => {
+      const at = f.loadExpr("i32.load", entry, 8).add(target.wrap().and(4095).shl(2));
+      const record = f.load("i32.load", at, CODE_PAGE.map);
+      f.if(record, () => {
+        this.warm(() => target);
+        this.set("ripPage", page);
+        this.dispatch(record);
+      });
+    });
+  }
+
+  /** Counts a jump; the one that brings the count to zero says where it goes, as a place worth compiling. */
+  protected warm(target: () => I64): void {
+    const left = this.f.let(this.f.load("i32.load", this.record(), RECORD.heat).sub(1));
+    this.f.store("i32.store", this.record(), left, RECORD.heat);
+    this.f.if(left.eqz(), () => {
+      this.set("scratch0", target());
+      this.f.call(this.fn("hot"), this.record());
+    });
+  }
+
+  #displacement(): I64 {
+    return this.recordField("i64.load32_s", RECORD.immediate);
+  }
+  /** Counts a jump to the static target. */
+  protected warmRelative(): void {
+    this.warm(() => {
+      const at = this.recordField("i64.load16_u", RECORD.pageOffset);
+      const length = this.recordField("i64.load8_u", RECORD.length);
+      return this.get("ripPage", "i64").add(at).add(length).add(this.#displacement());
+    });
+  }
+  /** Goes to the static target, by the record's link where there is one. */
+  protected takeRelative(undo?: () => void): void {
+    if (this.in64 ? this.size === 64 : this.size === 32) {
+      const link = this.f.load("i32.load", this.record(), RECORD.link);
+      this.f.if(link.nez().and(this.budget(0).gtS(0)), () => {
+        this.flushStack();
+        this.dispatch(link);
+      });
+    }
+    // A target that cannot be reached faults here, not there; a linked one lies in the same page.
+    if (undo || this.sp) {
+      let to = this.nextRip().add(this.#displacement());
+      if (this.size === 16) to = to.and(0xffff);
+      else if (this.size === 32) to = to.and(0xffff_ffff);
+      this.checkTarget(this.f.let(to), undo);
+    }
+    this.flushStack();
+    const name = this.in64 ? "branch64" : this.size === 16 ? "branch16" : "branch32";
+    this.f.returnCall(this.fn(name), this.record(), this.budget(1));
+  }
+
+  protected checkTarget(target: I64, undo?: () => void): void {
+    this.f.if(this.badTarget(target), () => {
+      undo?.();
+      this.fault();
+    });
+  }
+
+  resume(): void {
+    this.flushStack();
+    const stop = this.get("pendingInterrupt").or(this.get("eflags").and(TRAP_FLAG));
+    this.f.if(stop, () => this.exit(EXIT.leave, this.get("rip", "i64")));
+    this.f.returnCall(this.fn("jump"), this.get("rip", "i64"), this.budget(1));
+    this.ended = true;
+  }
+  leave(): void {
+    this.flushStack();
+    this.exit(EXIT.leave, this.nextRip());
+    this.ended = true;
+  }
+  checkpoint(): void {
+    this.f.if(this.get("attention"), () => {
+      this.flushStack();
+      this.exit(EXIT.leave, this.nextRip());
+    });
+  }
+
+  // ---- ends
+
+  protected fault(): void {
+    this.f.returnCall(this.fn("fault"), this.record(), this.budget(0));
+  }
+  /** What `noteLate` found: the run loop is wanted behind this instruction. */
+  protected leaveLate(): void {
+    if (this.late) this.f.if(this.late.get(), () => this.exit(EXIT.leave, this.nextRip()));
+  }
+  protected flushStack(): void {
+    if (this.sp) this.#env.set("rsp", this.sp.get());
+  }
+  protected exit(code: number, rip: I64): void {
+    this.set("rip", rip);
+    this.set("budget", this.budget(1));
+    this.f.return(i32(code));
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * A function of copied templates: the instructions of one code page that can be reached from a root by direct jumps, as far as they have
+ * been decoded. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
+ * instruction is what the interpreter's handler does.
+ */
+import { FunctionBuilder, type I32, type I64, i32, typed } from "../../wasm/index.ts";
+import { HANDLER } from "../interpreter/build.ts";
+import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
+import type { DecodedCode } from "../jit/decoded-code.ts";
+import { type Structure, structure } from "../jit/graph.ts";
+import { Layout } from "../jit/layout.ts";
+import { MAX_ENTRIES } from "../jit/region-code.ts";
+import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
+import { offsetOf } from "../state.ts";
+import { copyPart, type Part, type Template } from "./template.ts";
+import type { Kind, TemplateSet } from "./template-set.ts";
+import { localType, type TemplateModule } from "./template-writer.ts";
+
+const PAGE = 4096;
+/** V8 compiles a function as a whole: this many instructions at most. */
+const MAX_INSTRUCTIONS = 250;
+const PARAMETERS = 2;
+
+interface Node {
+  readonly offset: number;
+  readonly record: number;
+  readonly kind: Kind;
+  readonly next: number;
+  /** Offset of a jump's static target in the page, or -1. */
+  readonly target: number;
+}
+
+interface Block {
+  readonly offset: number;
+  readonly nodes: Node[];
+  readonly successors: number[];
+  /** Flags are looked at before they are set, here or behind. */
+  liveIn: boolean;
+}
+
+export interface CopiedFunction {
+  readonly f: FunctionBuilder;
+  /** Offsets of its entries, by their numbers. */
+  readonly entries: readonly number[];
+  readonly instructions: ReadonlySet<number>;
+}
+
+/** Undefined where there is no template for the root. */
+export function copyFunction(
+  name: string,
+  set: TemplateSet,
+  code: DecodedCode,
+  codePage: number,
+  root: number,
+  isCompiled: (record: number) => boolean,
+  module: TemplateModule,
+): CopiedFunction | undefined {
+  const finder = new Finder(set, code, codePage, isCompiled);
+  const graph = finder.find(root);
+  if (!graph) return undefined;
+  const { blocks, entries } = graph;
+  const shape = structure({ successors: blocks.map((b) => b.successors), entries }, MAX_ENTRIES);
+  if (!shape) return undefined;
+  const f = new FunctionBuilder(name, 0, HANDLER);
+  new Copier(f, set, code, codePage, blocks, shape, finder.numbers, module).write();
+  const instructions = new Set<number>();
+  for (const block of blocks) for (const node of block.nodes) instructions.add(node.record);
+  return { f, entries: shape.entries.map((b) => blocks[b]!.offset), instructions };
+}
+
+class Finder {
+  readonly #set: TemplateSet;
+  readonly #code: DecodedCode;
+  readonly #codePage: number;
+  readonly #nodes = new Map<number, Node>();
+  readonly #leaders = new Set<number>();
+  /** Block numbers by offset. */
+  readonly numbers = new Map<number, number>();
+
+  readonly #isCompiled: (record: number) => boolean;
+
+  constructor(set: TemplateSet, code: DecodedCode, codePage: number, isCompiled: (record: number) => boolean) {
+    this.#set = set;
+    this.#code = code;
+    this.#codePage = codePage;
+    this.#isCompiled = isCompiled;
+  }
+
+  find(root: number): { blocks: Block[]; entries: number[] } | undefined {
+    this.#trace([root], root);
+    if (!this.#nodes.has(root)) return undefined;
+    const blocks = this.#assemble();
+    // All that is jumped to is an entry, so that no other function is made for it.
+    const entries = [...this.numbers.values()].slice(0, MAX_ENTRIES / 2);
+    return { blocks, entries };
+  }
+
+  #trace(near: number[], root: number): void {
+    const nodes = this.#nodes;
+    const leaders = this.#leaders;
+    for (let start = near.shift(); start !== undefined; start = near.shift()) {
+      leaders.add(start);
+      for (let offset = start; offset < PAGE; ) {
+        if (nodes.has(offset)) {
+          leaders.add(offset);
+          break;
+        }
+        const node = nodes.size < MAX_INSTRUCTIONS ? this.#look(offset, offset === root) : undefined;
+        if (!node) break;
+        nodes.set(offset, node);
+        const { kind, next, target } = node;
+        const ends = kind.template.kind === "ends";
+        if (target >= 0) near.push(target);
+        if (ends) {
+          // Other jumps come back only if they are calls.
+          if (kind.calls || !kind.variant.row.attributes.has("end")) {
+            near.push(next);
+          }
+          break;
+        }
+        if (kind.template.kind === "jump") break;
+        if (kind.template.kind === "branch") leaders.add(next);
+        offset = next;
+      }
+    }
+  }
+
+  #look(offset: number, isRoot: boolean): Node | undefined {
+    const { view } = this.#code;
+    const record = this.#code.recordAt({ codePage: this.#codePage, offset });
+    if (record === 0) return undefined;
+    // What is compiled already is left for: code is copied once.
+    if (!isRoot && this.#isCompiled(record)) return undefined;
+    const kind = this.#set.kind(this.#code.singleOf(record));
+    if (!kind) return undefined;
+    const next = offset + view.getUint8(record + RECORD.length);
+    let target = -1;
+    if (kind.jumps) {
+      target = next + view.getInt32(record + RECORD.immediate, true);
+      if (target < 0 || target >= PAGE) target = -1;
+    }
+    return { offset, record, kind, next, target };
+  }
+
+  #assemble(): Block[] {
+    const nodes = this.#nodes;
+    const leaders = this.#leaders;
+    for (const offset of leaders) if (nodes.has(offset)) this.numbers.set(offset, this.numbers.size);
+    const blocks: Block[] = [];
+    for (const offset of this.numbers.keys()) {
+      const inside: Node[] = [];
+      const successors: number[] = [];
+      const follow = (to: number) => {
+        const number = this.numbers.get(to);
+        if (number !== undefined && !successors.includes(number)) successors.push(number);
+      };
+      for (let at = offset; ; ) {
+        const node = nodes.get(at);
+        if (!node) break;
+        inside.push(node);
+        const { kind } = node.kind.template;
+        if (node.target >= 0) follow(node.target);
+        if (kind === "ends" || kind === "jump") break;
+        at = node.next;
+        if (leaders.has(at) || kind === "branch") {
+          follow(at);
+          break;
+        }
+      }
+      blocks.push({ offset, nodes: inside, successors, liveIn: true });
+    }
+    return blocks;
+  }
+}
+
+const OBVIOUS = typed("i32", () => undefined);
+
+class Copier {
+  readonly #f: FunctionBuilder;
+  readonly #set: TemplateSet;
+  readonly #code: DecodedCode;
+  readonly #codePage: number;
+  readonly #blocks: readonly Block[];
+  readonly #shape: Structure;
+  readonly #numbers: ReadonlyMap<number, number>;
+  readonly #module: TemplateModule;
+  readonly #layout: Layout;
+  #locals = PARAMETERS;
+
+  constructor(
+    f: FunctionBuilder,
+    set: TemplateSet,
+    code: DecodedCode,
+    codePage: number,
+    blocks: readonly Block[],
+    shape: Structure,
+    numbers: ReadonlyMap<number, number>,
+    module: TemplateModule,
+  ) {
+    this.#f = f;
+    this.#set = set;
+    this.#code = code;
+    this.#codePage = codePage;
+    this.#blocks = blocks;
+    this.#shape = shape;
+    this.#numbers = numbers;
+    this.#module = module;
+    this.#layout = new Layout(f, shape, (block) => this.#block(block));
+  }
+
+  write(): void {
+    const f = this.#f;
+    this.#findLive();
+    f.if(this.#field("flagKind"), () => f.call(this.#module.fn("settle_flags")));
+    this.#module.observer?.regionEntered(f, this.#budget());
+    this.#layout.writeAll(() => {
+      const record = f.param(0, "i32").get() as I32;
+      const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
+      return word.and(MAX_ENTRIES - 1);
+    });
+    f.unreachable();
+    for (let index = PARAMETERS; index < this.#locals; index++) f.local(localType(index));
+  }
+
+  #field(name: string): I32 {
+    return this.#f.loadExpr("i32.load", i32(0), STATE_BASE + offsetOf(name)) as I32;
+  }
+  #budget(): I32 {
+    return this.#f.param(1, "i32").get() as I32;
+  }
+
+  /** Where flags are seen at the start of blocks: wherever nothing says that they are not. */
+  #findLive(): void {
+    const first = this.#blocks.map(({ nodes }) => {
+      for (const node of nodes) {
+        const effect = this.#effect(node);
+        if (effect !== "neutral") return effect;
+      }
+      return "neutral";
+    });
+    this.#blocks.forEach((block, b) => {
+      block.liveIn = first[b] !== "replaces";
+    });
+  }
+  #effect(node: Node) {
+    return this.#set.effect(node.kind, this.#code.view.getInt32(node.record + RECORD.immediate, true));
+  }
+  /** Whether flags as a block leaves them are seen at an offset. At the end of a loop an interrupt may see them. */
+  #liveAt(from: number, offset: number): boolean {
+    const to = this.#numbers.get(offset);
+    if (to === undefined || this.#blocks[to]!.liveIn) return true;
+    const edge = this.#shape.edge(from, to);
+    return edge === "back" || edge === "entry";
+  }
+
+  #block(number: number): void {
+    const block = this.#blocks[number]!;
+    const { nodes } = block;
+    const last = nodes.at(-1)!;
+    const count = nodes.length;
+    const ending = last.kind.template;
+    let live = true;
+    if (ending.kind !== "ends") live = ending.kind !== "jump" && this.#liveAt(number, last.next);
+    if (ending.kind === "branch" || ending.kind === "jump") live ||= this.#liveAt(number, last.target);
+    // From the end: whose flags are seen.
+    const templates: (Template | undefined)[] = nodes.map((node) => node.kind.template);
+    let from = count - 1;
+    if (ending.kind === "branch" && count > 1) {
+      const before = nodes[count - 2]!;
+      if (last.record === before.record + RECORD_SIZE) {
+        const pair = this.#set.pair(before.kind.slot, last.kind.slot, !live);
+        if (pair) {
+          templates[count - 2] = pair;
+          templates[count - 1] = undefined;
+          from = count - 3;
+          const effect = this.#effect(before);
+          live = effect === "shows" || (effect === "neutral" && live);
+        }
+      }
+      if (templates[count - 1]) live = true;
+    }
+    for (let i = from; i >= 0; i--) {
+      const node = nodes[i]!;
+      if (i === count - 1 && ending.kind !== "plain") {
+        if (ending.kind !== "jump") live = true;
+        continue;
+      }
+      if (!live && node.kind.flagless) templates[i] = node.kind.flagless();
+      const effect = this.#effect(node);
+      if (effect !== "neutral") live = effect === "shows";
+    }
+    templates.forEach((template, i) => {
+      if (!template) return;
+      const { record } = nodes[i]!;
+      this.#locals = Math.max(this.#locals, template.locals);
+      for (const local of template.zeroed) this.#zero(local);
+      this.#copy(template.body, record, i);
+      if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
+    });
+    if (ending.kind === "plain") {
+      this.#retire(count);
+      this.#go(number, last.next);
+    }
+  }
+
+  #copy(part: Part, record: number, done: number): void {
+    copyPart(this.#f.code, part, this.#code.view, record, done, this.#callee);
+  }
+  readonly #callee = (number: number): number => this.#module.fn(this.#set.callees[number]!.name).index;
+  #zero(local: number): void {
+    const { code } = this.#f;
+    code.raw(localType(local) === "i64" ? [0x42, 0] : [0x41, 0]);
+    code.u8(0x21);
+    code.u32(local);
+  }
+
+  /** A jump at the end of a block, whose condition, if it has one, is on the stack. `done`: instructions in front of its template. */
+  #jump(
+    number: number,
+    template: Extract<Template, { kind: "branch" | "jump" }>,
+    record: number,
+    done: number,
+    node: Node,
+  ): void {
+    const to = node.target < 0 ? undefined : this.#numbers.get(node.target);
+    const count = this.#blocks[number]!.nodes.length;
+    const take = () => {
+      if (to === undefined) {
+        this.#copy(template.warm, record, done);
+        this.#copy(template.leave, record, done);
+        return;
+      }
+      if (this.#shape.edge(number, to) === "back") this.#copy(template.warm, record, done);
+      this.#copy(template.flush, record, done);
+      this.#retire(count);
+      this.#go(number, node.target);
+    };
+    if (template.kind === "jump") {
+      take();
+      return;
+    }
+    this.#f.if(OBVIOUS, take);
+    this.#copy(template.next, record, done);
+    this.#retire(count);
+    this.#go(number, node.next);
+  }
+
+  #retire(count: number): void {
+    this.#f.param(1, "i32").set(this.#budget().sub(count));
+  }
+
+  /** Goes from the end of a block to an offset in the page. */
+  #go(from: number, offset: number): void {
+    const to = this.#numbers.get(offset);
+    const edge = to === undefined ? "entry" : this.#shape.edge(from, to);
+    if (edge === "inline") this.#layout.tree(to!);
+    else if (edge === "forward") this.#layout.toMerge(to!);
+    else if (edge === "back") {
+      this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(offset));
+      this.#layout.toLoop(to!);
+    } else this.#leave(offset);
+  }
+
+  #leave(offset: number): void {
+    const record = offset < PAGE ? this.#code.recordAt({ codePage: this.#codePage, offset }) : 0;
+    if (record === 0) {
+      this.#enter(offset);
+      return;
+    }
+    this.#module.observer?.regionLeft(this.#f, this.#budget());
+    this.#f.returnCall(this.#module.fn("dispatch"), i32(record), this.#budget());
+  }
+  #enter(offset: number): void {
+    this.#module.observer?.regionLeft(this.#f, this.#budget());
+    const page = this.#f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("ripPage")) as I64;
+    this.#f.returnCall(this.#module.fn("enter"), page.add(offset), this.#budget());
+  }
+}

@@ -1,0 +1,96 @@
+/** All templates, by table slots of handlers: the same numbers name the code of an instruction in both. Each is written when it is first needed. */
+import type { Callable } from "../../wasm/index.ts";
+import type { Variant } from "../instruction-writer.ts";
+import type { Slots } from "../interpreter/build.ts";
+import { effectOf, type FlagEffect, isSwitch } from "../interpreter/pairs.ts";
+import type { RuntimeEffects } from "../jit/effects.ts";
+import type { CodeObserver } from "../runtime/define.ts";
+import type { Template } from "./template.ts";
+import { writeTemplate } from "./template-writer.ts";
+
+/** What is known of all instructions of a variant. */
+export interface Kind {
+  readonly slot: number;
+  readonly variant: Variant;
+  readonly template: Template;
+  /** A jump that may stay within a function. */
+  readonly jumps: boolean;
+  readonly calls: boolean;
+  /** Its template without flags, where it sets any and may do without. */
+  readonly flagless: (() => Template) | undefined;
+}
+
+const SETS_FLAGS = new Set("ADD SUB AND OR XOR CMP TEST NEG INC DEC SHL SHR SAR".split(" "));
+
+export class TemplateSet {
+  readonly #slots: Slots;
+  readonly #effects: RuntimeEffects;
+  readonly #observer: CodeObserver | undefined;
+  /** Runtime functions that templates call, by their numbers. */
+  readonly callees: Callable[] = [];
+  readonly #kinds: (Kind | null | undefined)[] = [];
+  readonly #templates = new Map<number, Template>();
+
+  constructor(slots: Slots, effects: RuntimeEffects, observer: CodeObserver | undefined) {
+    this.#slots = slots;
+    this.#effects = effects;
+    this.#observer = observer;
+  }
+
+  /** Undefined where the handler in a slot is no instruction, or has no template. */
+  kind(slot: number): Kind | undefined {
+    const known = this.#kinds[slot];
+    if (known !== undefined) return known ?? undefined;
+    const variant = this.#slots.variant(slot);
+    const made = variant && this.#make(slot, variant);
+    this.#kinds[slot] = made ?? null;
+    return made;
+  }
+
+  /** The template of two instructions in a row, by their slots; without flags: nobody sees those that it sets. */
+  pair(first: number, second: number, flagless: boolean): Template | undefined {
+    const slot = this.#slots.pair(first, second);
+    const pair = slot === undefined ? undefined : this.#slots.pairIn(slot);
+    return pair && this.#template(slot! * 2 + (flagless ? 1 : 0), pair.first, pair.second, flagless);
+  }
+
+  /** What an instruction means for flags set before it. `immediate`: of its record. */
+  effect({ variant }: Kind, immediate: number): FlagEffect {
+    return effectOf(variant.row, variant.addressing, immediate);
+  }
+
+  #make(slot: number, variant: Variant): Kind | undefined {
+    const { row, size } = variant;
+    const relative = row.operands.some((o) => o.kind === "rel");
+    if (variant.addressing === "checked" || (relative && size !== 64)) return undefined;
+    const calls = row.mnemonic === "CALL" && (relative || isSwitch(row));
+    const sets = SETS_FLAGS.has(row.mnemonic) && (row.operands[1]?.kind !== "fixed" || !row.mnemonic.startsWith("S"));
+    return {
+      slot,
+      variant,
+      template: this.#template(slot * 2, variant, undefined, false),
+      jumps: relative && !calls,
+      calls,
+      flagless: sets ? () => this.#template(slot * 2 + 1, variant, undefined, true) : undefined,
+    };
+  }
+
+  #template(key: number, first: Variant, second: Variant | undefined, flagless: boolean): Template {
+    const known = this.#templates.get(key);
+    if (known) return known;
+    const template = writeTemplate(
+      { fn: (name) => this.#callee(name), observer: this.#observer },
+      { first, second, flagless },
+    );
+    this.#templates.set(key, template);
+    return template;
+  }
+
+  #callee(name: string): Callable {
+    const known = this.callees.find((callee) => callee.name === name);
+    if (known) return known;
+    const callee = { name, index: this.callees.length, ...this.#effects.signature(name) };
+    this.callees.push(callee);
+    return callee;
+  }
+}

@@ -1,0 +1,84 @@
+/** The code of an instruction with holes, and how it is copied for a record. */
+import type { ByteWriter } from "../../wasm/index.ts";
+
+/**
+ * What fills a hole: a field of the record (its offset is the argument), the record's address, the place in the block, the index of a
+ * runtime function in the module (its number in the template set is the argument).
+ */
+export const HOLE = { record: 0, done: 1, u8: 2, u16: 3, s32: 4, s64: 5, callee: 6 } as const;
+export type HoleKind = (typeof HOLE)[keyof typeof HOLE];
+/** Bytes of the constant in a hole: LEB128 as long as its largest value needs, always. */
+export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2] as const;
+
+export interface Part {
+  readonly bytes: Uint8Array;
+  /** Three numbers for each hole: offset in `bytes`, kind, argument. */
+  readonly holes: Int32Array;
+}
+
+interface AnyTemplate {
+  readonly body: Part;
+  /** One more than the highest index of a local it uses; those that are zero at its start. */
+  readonly locals: number;
+  readonly zeroed: readonly number[];
+}
+
+/** Control goes on behind it, or (ends) does not. */
+export interface PlainTemplate extends AnyTemplate {
+  readonly kind: "plain" | "ends";
+}
+
+/** A jump to a static target. */
+export interface JumpTemplate extends AnyTemplate {
+  /** branch: `body` leaves on the stack whether the jump is taken. */
+  readonly kind: "branch" | "jump";
+  /** Counts it, where it is taken. */
+  readonly warm: Part;
+  /** Jumps to where no copied code of this function is. */
+  readonly leave: Part;
+  /** In front of going on within this function. */
+  readonly flush: Part;
+  /** In front of what follows, where it is not taken. */
+  readonly next: Part;
+}
+export type Template = PlainTemplate | JumpTemplate;
+
+/** Appends a part, its holes filled for a record and for a place in its block. */
+export function copyPart(
+  out: ByteWriter,
+  part: Part,
+  view: DataView,
+  record: number,
+  done: number,
+  callee: (number: number) => number,
+): void {
+  const { holes } = part;
+  const start = out.length;
+  out.raw(part.bytes);
+  for (let i = 0; i < holes.length; i += 3) {
+    const at = start + holes[i]!;
+    const argument = holes[i + 2]!;
+    switch (holes[i + 1]) {
+      case HOLE.record:
+        out.patch(at, record + argument, 5);
+        break;
+      case HOLE.done:
+        out.patch(at, done + argument, 2);
+        break;
+      case HOLE.u8:
+        out.patch(at, view.getUint8(record + argument), 2);
+        break;
+      case HOLE.u16:
+        out.patch(at, view.getUint16(record + argument, true), 3);
+        break;
+      case HOLE.s32:
+        out.patch(at, view.getInt32(record + argument, true), 5);
+        break;
+      case HOLE.callee:
+        out.patchIndex(at, callee(argument));
+        break;
+      default:
+        out.patch64(at, view.getUint32(record + argument, true), view.getInt32(record + argument + 4, true));
+    }
+  }
+}
