@@ -55,7 +55,7 @@ const KEY = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const CMAC = ["-mac", "cmac", "-macopt", "cipher:AES-256-CBC", "-macopt", `hexkey:${KEY}`];
 
 export const PROGRAMS: readonly RealProgram[] = [
-  { ...PYTHON, name: "python-objects", arguments: ({ times }) => python("objects.py", `${times(140)}`) },
+  { ...PYTHON, name: "python-objects", arguments: ({ times }) => python("objects.py", `${times(95)}`) },
   { ...PYTHON, name: "python-numbers", arguments: ({ times }) => python("numbers.py", `${times(400)}`) },
   { ...LUA, name: "lua", arguments: ({ times }) => [`${WORK}/mixed.lua`, `${times(120)}`] },
   { ...LUAJIT, name: "luajit", arguments: ({ times }) => [`${WORK}/mixed.lua`, `${times(350)}`] },
@@ -67,7 +67,7 @@ export const PROGRAMS: readonly RealProgram[] = [
     libraries: ["libcrypt1"],
     binary: /^usr\/bin\/perl$/,
     files: /^usr\/lib\/x86_64-linux-gnu\/perl-base\/(strict|warnings)\.pm$/,
-    arguments: ({ times }) => [`${WORK}/text.pl`, `${times(130)}`],
+    arguments: ({ times }) => [`${WORK}/text.pl`, `${times(100)}`],
   },
   {
     name: "sqlite",
