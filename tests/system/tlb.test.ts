@@ -201,3 +201,57 @@ describe("INVLPG of an address in a large page", () => {
     }
   }
 });
+
+describe("an instruction that asks beforehand whether all of its destination can be written", () => {
+  /** fxsave [at]; its 512 bytes begin in one page and end in the next. */
+  const SAVED = DATA + 0xf00;
+  const fxsave = [0x0f, 0xae, 0x04, 0x25, imm(SAVED)];
+  /** Writes to both pages. */
+  const touch = [0xc6, 0x04, 0x25, imm(SAVED), 1, 0xc6, 0x04, 0x25, imm(DATA + 0x1000), 2];
+  const stop = (g: Guest) => {
+    g.onTrap = () => g.set("rip", CODE + 0x400);
+    g.load(CODE + 0x400, [HLT]);
+  };
+  const written = (g: Guest) => [g.view.getUint8(SAVED), g.view.getUint8(DATA + 0x1000)];
+
+  it("takes the answer from the TLB", () => {
+    const g = new Guest();
+    stop(g);
+    // mov qword [entry],0: not present, which the TLB is not told
+    const unmap = [0x48, 0xc7, 0x04, 0x25, imm(PAGE_ENTRIES + (DATA >> 12) * 8), imm(0)];
+    // cmpxchg16b [DATA + 16] with what is there: writes RCX:RBX
+    g.set("rbx", 7);
+    expect(g.run(0xc6, 0x04, 0x25, imm(DATA), 1, unmap, 0x48, 0x0f, 0xc7, 0x0c, 0x25, imm(DATA + 16))).toEqual([]);
+    expect(g.view.getUint32(DATA + 16, true)).toBe(7);
+  });
+  it("finds the end of it read-only, and has written nothing", () => {
+    for (const cpl of [0, 3] as const) {
+      const g = new Guest({ cpl });
+      stop(g);
+      g.set("cr0", g.get("cr0") | 0x1_0000);
+      g.mapPage(DATA + 0x1000, DATA + 0x1000 + USER_PAGE - 2);
+      g.cpu.flushTlb(true);
+      // mov byte [SAVED],1; mov al,[DATA + 0x1000]: both are in the TLB then
+      const known = [0xc6, 0x04, 0x25, imm(SAVED), 1, 0x8a, 0x04, 0x25, imm(DATA + 0x1000)];
+      expect(g.run(known, fxsave)).toEqual([`14(${cpl === 3 ? 7 : 3})@15`]);
+      expect(g.get("cr2")).toBe(DATA + 0x1000);
+      expect(written(g)).toEqual([1, 0]);
+    }
+  });
+  it("finds the start of it unmapped where the end is known", () => {
+    const g = new Guest();
+    stop(g);
+    g.mapPage(DATA, 0);
+    g.cpu.flushTlb(true);
+    expect(g.run(touch.slice(5), fxsave)).toEqual(["14(2)@8"]);
+    expect(g.get("cr2")).toBe(SAVED);
+    expect(written(g)).toEqual([0, 2]);
+  });
+  it("writes both pages where both are known", () => {
+    const g = new Guest();
+    expect(g.run(touch, fxsave)).toEqual([]);
+    // FCW as RESET# leaves it, and a byte of XMM6.
+    expect(g.view.getUint16(SAVED, true)).toBe(0x40);
+    expect(g.view.getUint8(DATA + 0x1000)).toBe(0);
+  });
+});

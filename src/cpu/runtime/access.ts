@@ -209,10 +209,16 @@ const probeWrite = runtime("probe_write", "i64 i32", "i32", (f, env) => {
     () => {
       // Allocators of kernels compare and exchange 16 bytes all the time: what the TLB lets be written is not walked to.
       const entry = f.let(dataTlbOffset(f.let(at.get().wrap())).add(env.get("dataTlb")));
-      f.if(at.get().and(-4096).ne(f.loadExpr("i64.load", entry, 8)), () => {
-        const host = f.callFor("i32", env.fn("translate"), at.get(), userBit(env).or(ACCESS.write));
-        f.if(host.eqz(), () => f.return(i32(1)));
-      });
+      f.if(
+        at
+          .get()
+          .and(-4096)
+          .ne(f.loadExpr("i64.load", entry, 8)),
+        () => {
+          const host = f.callFor("i32", env.fn("translate"), at.get(), userBit(env).or(ACCESS.write));
+          f.if(host.eqz(), () => f.return(i32(1)));
+        },
+      );
       left.set(left.get().sub(i32(4096).sub(at.get().wrap().and(4095))));
       at.set(nextPage(f, env, f.let(at.get())));
     },
