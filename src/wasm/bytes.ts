@@ -70,6 +70,9 @@ export class ByteWriter {
     }
     out[at] = rest & 0x7f;
   }
+  patchByte(at: number, value: number): void {
+    this.#bytes[at] = value;
+  }
   /** An unsigned number below 2^14 over two bytes. */
   patchIndex(at: number, index: number): void {
     this.#bytes[at] = (index & 0x7f) | 0x80;

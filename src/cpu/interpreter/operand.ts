@@ -51,6 +51,14 @@ export function operandsOf(row: Row, handler: RecordWriter, memory: boolean): Op
   });
 }
 
+/** A register by its place in the state: `where`, from the field `field` of the record if the record says it, and `offset`. */
+export interface Register {
+  readonly kind: "general" | "vector" | "other";
+  readonly field?: number | undefined;
+  readonly where: I32;
+  readonly offset: number;
+}
+
 export abstract class Base<Writer extends InstructionWriter> implements Operand {
   readonly bits: number;
   protected readonly h: Writer;
@@ -129,9 +137,12 @@ class ImmediateOperand extends Base<RecordWriter> {
   }
 }
 
+const GENERAL = new Set(["reg", "rm", "rmreg", "vvvv", "fixed"]);
+const VECTORS = new Set(["xmm", "xmmm", "xmmrm", "xmmv", "xmmi", "xmm0"]);
+
 /** A register: general, MMX or XMM by offset from the record, or a number (segment, control, debug, x87). */
 class RegisterOperand extends Base<RecordWriter> {
-  readonly #offset: I32 | undefined;
+  readonly #register: Register;
   /** A VEX-encoded row zeroes what is above the XMM register it writes (SDM vol. 2, 2.3.10). */
   readonly #zeroes: boolean;
 
@@ -139,70 +150,49 @@ class RegisterOperand extends Base<RecordWriter> {
   constructor(h: RecordWriter, spec: OperandSpec, row: Row, field: number | undefined) {
     super(h, spec);
     this.#zeroes = row.vex && spec.width !== 256;
-    this.#offset = field === undefined ? undefined : h.recordField("i32.load16_u", field);
-  }
-  /** Address of the register: an expression and a constant. */
-  private where(): [I32, number] {
-    if (this.#offset) return [this.#offset, STATE_BASE];
-    if (this.spec.kind === "xmm0") return [i32(0), STATE_BASE + offsetOf("ymm0")];
-    const n = this.spec.register;
-    // AH, CH, DH, BH lie one byte above their register.
-    const high = this.bits === 8 && n >= 4;
-    return [i32(0), STATE_BASE + offsetOf("rax") + (high ? (n - 4) * 8 + 1 : n * 8)];
-  }
-  read(): AnyInt {
-    const [base, offset] = this.where();
-    switch (this.bits) {
-      case 8:
-        return this.h.f.load("i32.load8_u", base, offset);
-      case 16:
-        return this.h.f.load("i32.load16_u", base, offset);
-      case 32:
-        return this.h.f.load("i32.load", base, offset);
-      case 64:
-        return this.h.f.load("i64.load", base, offset);
-      default:
-        throw new Error(`${this.spec.text} has no integer value`);
+    const kind = GENERAL.has(spec.kind) ? "general" : VECTORS.has(spec.kind) ? "vector" : "other";
+    if (field !== undefined) this.#register = { kind, field, where: h.recordField("i32.load16_u", field), offset: 0 };
+    else if (spec.kind === "xmm0") this.#register = { kind, where: i32(0), offset: offsetOf("ymm0") };
+    else {
+      const n = spec.register;
+      // AH, CH, DH, BH lie one byte above their register.
+      const high = this.bits === 8 && n >= 4;
+      this.#register = { kind, where: i32(0), offset: offsetOf("rax") + (high ? (n - 4) * 8 + 1 : n * 8) };
     }
   }
+  read(): AnyInt {
+    const { bits } = this;
+    if (bits !== 8 && bits !== 16 && bits !== 32 && bits !== 64)
+      throw new Error(`${this.spec.text} has no integer value`);
+    return this.h.readRegister(this.#register, bits);
+  }
   override write(value: AnyInt): void {
-    const [base, offset] = this.where();
-    const f = this.h.f;
-    if (this.bits === 8) f.store("i32.store8", base, value, offset);
-    else if (this.bits === 16) f.store("i32.store16", base, value, offset);
-    else if (this.bits === 64) f.store("i64.store", base, value, offset);
-    else if (this.isGeneral()) f.store("i64.store", base, value.extendU(), offset);
-    else f.store("i32.store", base, value, offset);
+    this.h.writeRegister(this.#register, this.bits as Bits, value);
   }
   override readVec(half: Half = 0): Vec {
-    const [base, offset] = this.where();
-    return this.h.f.load("v128.load", base, offset + UPPER_HALF * half);
+    return this.h.readVector(this.#register, half);
   }
   override writeVec(value: Vec, half: Half = 0): void {
-    const [base, offset] = this.where();
-    this.h.f.store("v128.store", base, value, offset + UPPER_HALF * half);
-    if (this.#zeroes) this.h.f.store("v128.store", base, ZERO, offset + UPPER_HALF);
+    this.h.writeVector(this.#register, value, half);
+    if (this.#zeroes) this.h.writeVector(this.#register, ZERO, 1);
   }
   override number(): I32 {
-    const [where] = this.where();
+    const { where, offset } = this.#register;
+    const at = where.add(offset);
     switch (this.spec.kind) {
       case "mm":
       case "mmm":
       case "mmrm":
-        return where.sub(offsetOf("fpr0")).divU(X87_STRIDE);
+        return at.sub(offsetOf("fpr0")).divU(X87_STRIDE);
       case "xmm":
       case "xmmm":
       case "xmmrm":
       case "xmmv":
       case "xmmi":
-        return where.sub(offsetOf("ymm0")).divU(YMM_STRIDE);
+        return at.sub(offsetOf("ymm0")).divU(YMM_STRIDE);
       default:
-        return this.isGeneral() ? where.sub(offsetOf("rax")).shrU(3) : where;
+        return GENERAL.has(this.spec.kind) ? at.sub(offsetOf("rax")).shrU(3) : at;
     }
-  }
-  private isGeneral(): boolean {
-    const kind = this.spec.kind;
-    return kind === "reg" || kind === "rm" || kind === "rmreg" || kind === "vvvv" || kind === "fixed";
   }
 }
 

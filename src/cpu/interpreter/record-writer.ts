@@ -2,7 +2,7 @@
  * What code does alike that works on a decoded instruction's record: registers and flags live in the state, which of them the record says.
  * The interpreter's handlers (handler.ts) read the record while they run; templates (../templates) are given its fields when they are copied.
  */
-import type { AnyInt, Bits } from "../../isa/context.ts";
+import type { AnyInt, Bits, Half } from "../../isa/context.ts";
 import {
   type ExprOf,
   type FunctionBuilder,
@@ -14,6 +14,7 @@ import {
   type LoadName,
   type Local,
   select,
+  type Vec,
 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
 import { InstructionWriter, type Variant } from "../instruction-writer.ts";
@@ -22,11 +23,20 @@ import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
-import { operandsOf } from "./operand.ts";
+import { operandsOf, type Register } from "./operand.ts";
 import { CODE_PAGE, RECORD } from "./record.ts";
 
 const RSP = 4;
+const UPPER_HALF = 16;
+const LOAD = { 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const;
+const STORE = { 8: "i32.store8", 16: "i32.store16", 32: "i32.store", 64: "i64.store" } as const;
 const TRAP_FLAG = 0x100;
+
+const general = (number: number): Register => ({
+  kind: "general",
+  where: i32(0),
+  offset: offsetOf("rax") + number * 8,
+});
 
 export abstract class RecordWriter extends InstructionWriter {
   readonly flags: LazyFlags;
@@ -68,6 +78,10 @@ export abstract class RecordWriter extends InstructionWriter {
   protected abstract budget(more: number): I32;
   /** Goes on at a record, this instruction done. */
   protected abstract dispatch(record: I32): void;
+  /** The same for a record that was computed. */
+  protected dispatchComputed(record: I32): void {
+    this.dispatch(record);
+  }
   /** Goes on behind this instruction. */
   protected abstract next(): void;
 
@@ -81,33 +95,45 @@ export abstract class RecordWriter extends InstructionWriter {
 
   reg(number: number, bits: Bits): AnyInt {
     if (number === RSP && this.sp) return this.waitingSp(bits);
-    const at = STATE_BASE + offsetOf("rax") + number * 8;
-    const name = ({ 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const)[bits];
-    return this.f.load(name, i32(0), at);
+    return this.readRegister(general(number), bits);
   }
   setReg(number: number, bits: Bits, value: AnyInt): void {
-    if (number === RSP && this.sp) {
-      this.setWaitingSp(bits, value);
-      return;
-    }
-    const at = STATE_BASE + offsetOf("rax") + number * 8;
-    if (bits === 8) this.f.store("i32.store8", i32(0), value, at);
-    else if (bits === 16) this.f.store("i32.store16", i32(0), value, at);
-    else this.f.store("i64.store", i32(0), bits === 64 ? value : value.extendU(), at);
+    if (number === RSP && this.sp) this.setWaitingSp(bits, value);
+    else this.writeRegister(general(number), bits, value);
+  }
+  readRegister({ where, offset }: Register, bits: Bits): AnyInt {
+    return this.f.load(LOAD[bits], where, STATE_BASE + offset);
+  }
+  writeRegister({ kind, where, offset }: Register, bits: Bits, value: AnyInt): void {
+    const at = STATE_BASE + offset;
+    if (bits === 32 && kind === "general") this.f.store("i64.store", where, value.extendU(), at);
+    else this.f.store(STORE[bits], where, value, at);
+  }
+  readVector({ where, offset }: Register, half: Half): Vec {
+    return this.f.load("v128.load", where, STATE_BASE + offset + half * UPPER_HALF);
+  }
+  writeVector({ where, offset }: Register, value: Vec, half: Half): void {
+    this.f.store("v128.store", where, value, STATE_BASE + offset + half * UPPER_HALF);
+  }
+  /** The 64-bit state field that a field of the record names: base, index, segment base. */
+  protected named(field: number): I64 {
+    return this.f.load("i64.load", this.recordField("i32.load16_u", field), STATE_BASE);
   }
 
   // ---- memory
 
   effectiveAddress(absolute: boolean, indexed = true): I64 {
     if (absolute) return this.f.let(this.recordField("i64.load", RECORD.immediate));
-    const register = this.recordField("i32.load16_u", RECORD.base);
-    let base = this.f.load("i64.load", register, STATE_BASE);
-    if (this.sp) base = select(register.eq(offsetOf("rsp")), this.f.let(this.sp.get() as I64), base);
+    let base = this.named(RECORD.base);
+    if (this.sp) {
+      const register = this.recordField("i32.load16_u", RECORD.base);
+      base = select(register.eq(offsetOf("rsp")), this.f.let(this.sp.get() as I64), base);
+    }
     const displacement = this.recordField("i64.load32_s", RECORD.displacement);
     if (this.variant.addressing === "base") return this.f.let(base.add(displacement));
     let sum = base.add(displacement);
     if (indexed) {
-      const index = this.f.load("i64.load", this.recordField("i32.load16_u", RECORD.index), STATE_BASE);
+      const index = this.named(RECORD.index);
       const scale = this.recordField("i64.load8_u", RECORD.scale);
       sum = base.add(index.shl(scale)).add(displacement);
     }
@@ -126,8 +152,7 @@ export abstract class RecordWriter extends InstructionWriter {
       return this.address(this.dataSegment(), this.f.let(offset.and(this.#addressMask())), length, write);
     }
     if (this.variant.addressing === "base") return offset;
-    const base = this.f.load("i64.load", this.recordField("i32.load16_u", RECORD.segmentBase), STATE_BASE);
-    return this.f.let(offset.add(base));
+    return this.f.let(offset.add(this.named(RECORD.segmentBase)));
   }
 
   dataSegment(): I32 {
@@ -164,13 +189,13 @@ export abstract class RecordWriter extends InstructionWriter {
     const known = this.f.let(to);
     this.checkTarget(known, undo);
     this.flushStack();
-    if (this.in64) this.#jumpKnown(known);
+    if (this.in64) this.jumpKnown(known, true);
     this.f.returnCall(this.fn(this.in64 ? "enter" : "jump"), known, this.budget(1));
     this.ended = true;
   }
 
   /** The frequent way of `enter` without a call: the page is in the code TLB, the byte has a record, nothing waits. */
-  #jumpKnown(target: I64): void {
+  protected jumpKnown(target: I64, counts: boolean): void {
     const { f } = this;
     const entry = f.let(codeTlbOffset(target.wrap()).add(this.get("codeTlb")));
     const page = f.let(target.and(-4096));
@@ -179,9 +204,10 @@ export abstract class RecordWriter extends InstructionWriter {
       const at = f.loadExpr("i32.load", entry, 8).add(target.wrap().and(4095).shl(2));
       const record = f.load("i32.load", at, CODE_PAGE.map);
       f.if(record, () => {
-        this.warm(() => target);
+        if (counts) this.warm(() => target);
+        else this.flushStack();
         this.set("ripPage", page);
-        this.dispatch(record);
+        this.dispatchComputed(record);
       });
     });
   }
@@ -201,11 +227,13 @@ export abstract class RecordWriter extends InstructionWriter {
   }
   /** Counts a jump to the static target. */
   protected warmRelative(): void {
-    this.warm(() => {
-      const at = this.recordField("i64.load16_u", RECORD.pageOffset);
-      const length = this.recordField("i64.load8_u", RECORD.length);
-      return this.get("ripPage", "i64").add(at).add(length).add(this.#displacement());
-    });
+    this.warm(() => this.relativeTarget());
+  }
+  /** Linear address of the static target, in 64-bit mode or a flat segment. */
+  protected relativeTarget(): I64 {
+    const at = this.recordField("i64.load16_u", RECORD.pageOffset);
+    const length = this.recordField("i64.load8_u", RECORD.length);
+    return this.get("ripPage", "i64").add(at).add(length).add(this.#displacement());
   }
   /** Goes to the static target, by the record's link where there is one. */
   protected takeRelative(undo?: () => void): void {
@@ -216,12 +244,18 @@ export abstract class RecordWriter extends InstructionWriter {
         this.dispatch(link);
       });
     }
-    // A target that cannot be reached faults here, not there; a linked one lies in the same page.
-    if (undo || this.sp) {
+    // A target that cannot be reached faults here, not there; a linked one lies in the same page, and one in the code TLB was reached once.
+    const flushes = undo !== undefined || this.sp !== undefined;
+    if (flushes || this.in64) {
       let to = this.nextRip().add(this.#displacement());
       if (this.size === 16) to = to.and(0xffff);
       else if (this.size === 32) to = to.and(0xffff_ffff);
-      this.checkTarget(this.f.let(to), undo);
+      const known = this.f.let(to);
+      if (this.in64 && this.size === 64) {
+        const elsewhere = known.xor(this.get("ripPage", "i64")).and(-4096).eqz().eqz();
+        this.f.if(elsewhere, () => this.jumpKnown(known, false));
+      }
+      if (flushes) this.checkTarget(known, undo);
     }
     this.flushStack();
     const name = this.in64 ? "branch64" : this.size === 16 ? "branch16" : "branch32";

@@ -8,6 +8,9 @@ import type { CodeOffset, DecodedCode } from "./decoded-code.ts";
 
 /** A jump to a computed address tells one of its targets after about this many. */
 export const SAMPLE_INTERVAL = 16;
+/** After so many samples the next ones come more seldom, down to one in so many passes. */
+const SAMPLES_BEFORE_REST = 64;
+const MAX_INTERVAL = 4096;
 const MAX_TARGETS = 200;
 /** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
 const MAX_SITES = 4096;
@@ -42,7 +45,10 @@ export interface Leaving {
 interface Site {
   readonly targets: Set<bigint>;
   left: number;
-  seen: number;
+  /** Passes so far, samples among them, and passes until the next. */
+  passes: number;
+  samples: number;
+  interval: number;
 }
 
 /** How often a place is come to until it is compiled; templates: undefined where only regions are made. */
@@ -99,7 +105,7 @@ export class Heat {
     if (this.#p.isSwitch(code.singleOf(jump))) {
       const site = this.#sample(jump, linear);
       if (site.left <= 0) this.#ask(linear, "region");
-      else if (templates !== undefined && site.seen * SAMPLE_INTERVAL >= templates) this.#ask(linear, "templates");
+      else if (templates !== undefined && site.passes >= templates) this.#ask(linear, "templates");
       return;
     }
     if (templates !== undefined && !this.#warm.has(jump)) {
@@ -170,13 +176,15 @@ export class Heat {
     return this.#growth.get(root)?.targets;
   }
 
-  /** Notes a target of a computed jump, and asks for another one soon. */
+  /** Notes a target of a computed jump, and asks for another one: soon at first, later seldom. */
   #sample(jump: number, linear: bigint): Site {
     const site = this.#siteOf(this.#sites, jump, this.#samples);
     if (site.targets.size < MAX_TARGETS) site.targets.add(linear);
-    this.#p.code.setHeat(jump, this.#interval());
-    site.left--;
-    site.seen++;
+    site.left -= site.interval / SAMPLE_INTERVAL;
+    site.passes += site.interval;
+    site.samples++;
+    if (site.samples % SAMPLES_BEFORE_REST === 0) site.interval = Math.min(site.interval * 4, MAX_INTERVAL);
+    this.#p.code.setHeat(jump, Math.ceil((this.#interval() * site.interval) / SAMPLE_INTERVAL));
     return site;
   }
 
@@ -184,7 +192,7 @@ export class Heat {
     const known = sites.get(record);
     if (known) return known;
     if (sites.size >= MAX_SITES) sites.clear();
-    const site = { targets: new Set<bigint>(), left, seen: 0 };
+    const site = { targets: new Set<bigint>(), left, passes: 0, samples: 0, interval: SAMPLE_INTERVAL };
     sites.set(record, site);
     return site;
   }

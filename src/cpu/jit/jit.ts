@@ -173,7 +173,10 @@ export class Jit {
       if (!roots.delete(code.recordAt(place))) continue;
       // Templates are for 64-bit mode; what else would be warm is worth a region soon enough.
       if (place.tier === "templates" && key !== LONG_64) continue;
-      const one = place.tier === "templates" ? this.#copy(place, module, roots) : this.#compile(place, key, module, roots, made.length);
+      const one =
+        place.tier === "templates"
+          ? this.#copy(place, module, roots)
+          : this.#compile(place, key, module, roots, made.length);
       if (one) made.push(one);
     }
     // Bringing in a page may have dropped all decoded code.
@@ -200,7 +203,7 @@ export class Jit {
     if (slot < 0) return undefined;
     const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
     const isCompiled = (record: number) => code.handlerOf(record) >= this.#p.firstSlot;
-    const made = copyFunction(name, this.#templates, code, codePage, offset, isCompiled, module);
+    const made = copyFunction(name, slot, this.#templates, code, codePage, offset, isCompiled, module);
     if (!made) {
       this.#free.push(slot);
       return undefined;
@@ -323,7 +326,8 @@ export class Jit {
       const present = this.#bySlot.get(this.#code.handlerOf(record));
       // An entry beside the root leaves a region that begins there alone; templates leave everything alone.
       if (present && (tier === "templates" || (number > 0 && present.place.tier === "region"))) return;
-      if (present?.place.tier === "templates") under.set(record, { region: present, word: this.#halves[wordOf(record)]! });
+      if (present?.place.tier === "templates")
+        under.set(record, { region: present, word: this.#halves[wordOf(record)]! });
       this.#enterAt(record, slot, number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits));
       records.push(record);
     });

@@ -3,7 +3,7 @@
  * been decoded. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
  * instruction is what the interpreter's handler does.
  */
-import { FunctionBuilder, type I32, type I64, i32, typed } from "../../wasm/index.ts";
+import { FunctionBuilder, type I32, type I64, i32, LOADS, typed } from "../../wasm/index.ts";
 import { HANDLER } from "../interpreter/build.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import type { DecodedCode } from "../jit/decoded-code.ts";
@@ -12,9 +12,10 @@ import { Layout } from "../jit/layout.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
-import { copyPart, type Part, type Template } from "./template.ts";
+import { copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import type { Kind, TemplateSet } from "./template-set.ts";
-import { localType, type TemplateModule } from "./template-writer.ts";
+import { CACHED, CLASS, classOf, FIRST_CACHED_VECTOR, fieldAt, localType, ZERO_FIELD } from "./cached-fields.ts";
+import type { TemplateModule } from "./template-writer.ts";
 
 const PAGE = 4096;
 /** V8 compiles a function as a whole: this many instructions at most. */
@@ -48,6 +49,7 @@ export interface CopiedFunction {
 /** Undefined where there is no template for the root. */
 export function copyFunction(
   name: string,
+  slot: number,
   set: TemplateSet,
   code: DecodedCode,
   codePage: number,
@@ -62,7 +64,7 @@ export function copyFunction(
   const shape = structure({ successors: blocks.map((b) => b.successors), entries }, MAX_ENTRIES);
   if (!shape) return undefined;
   const f = new FunctionBuilder(name, 0, HANDLER);
-  new Copier(f, set, code, codePage, blocks, shape, finder.numbers, module).write();
+  new Copier(f, slot, set, code, codePage, blocks, shape, finder.numbers, module).write();
   const instructions = new Set<number>();
   for (const block of blocks) for (const node of block.nodes) instructions.add(node.record);
   return { f, entries: shape.entries.map((b) => blocks[b]!.offset), instructions };
@@ -118,7 +120,10 @@ class Finder {
           }
           break;
         }
-        if (kind.template.kind === "jump") break;
+        if (kind.template.kind === "jump") {
+          if (kind.calls) near.push(next);
+          break;
+        }
         if (kind.template.kind === "branch") leaders.add(next);
         offset = next;
       }
@@ -173,6 +178,14 @@ class Finder {
   }
 }
 
+const ALWAYS = 1 << ZERO_FIELD;
+const NONE_OF: readonly number[] = Array.from({ length: 8 }, (_, clobbers) =>
+  CACHED.reduce(
+    (mask, _, field) => (field < FIRST_CACHED_VECTOR && (classOf(field) & clobbers) !== 0 ? mask & ~(1 << field) : mask),
+    -1,
+  ),
+);
+
 const OBVIOUS = typed("i32", () => undefined);
 
 class Copier {
@@ -185,10 +198,19 @@ class Copier {
   readonly #numbers: ReadonlyMap<number, number>;
   readonly #module: TemplateModule;
   readonly #layout: Layout;
+  readonly #around: Surroundings;
+  /** Blocks outside the loop around all. */
+  #again = 0;
   #locals = PARAMETERS;
+  /** Cached fields that are in their locals here, as bit masks: scalars and vectors. */
+  #scalars = ALWAYS;
+  #vectors = 0;
+  /** The next block is reached in one way only, from where code is being written. */
+  #goesOn = false;
 
   constructor(
     f: FunctionBuilder,
+    slot: number,
     set: TemplateSet,
     code: DecodedCode,
     codePage: number,
@@ -206,6 +228,12 @@ class Copier {
     this.#numbers = numbers;
     this.#module = module;
     this.#layout = new Layout(f, shape, (block) => this.#block(block));
+    this.#around = {
+      view: code.view,
+      slot,
+      depth: 0,
+      callee: (number) => module.fn(set.callees[number]!.name).index,
+    };
   }
 
   write(): void {
@@ -213,10 +241,14 @@ class Copier {
     this.#findLive();
     f.if(this.#field("flagKind"), () => f.call(this.#module.fn("settle_flags")));
     this.#module.observer?.regionEntered(f, this.#budget());
-    this.#layout.writeAll(() => {
-      const record = f.param(0, "i32").get() as I32;
-      const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
-      return word.and(MAX_ENTRIES - 1);
+    f.loop((again) => {
+      this.#again = again.depth;
+      this.#layout.writeAll(() => {
+        const record = f.param(0, "i32").get() as I32;
+        const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
+        return word.and(MAX_ENTRIES - 1);
+      });
+      f.unreachable();
     });
     f.unreachable();
     for (let index = PARAMETERS; index < this.#locals; index++) f.local(localType(index));
@@ -256,6 +288,8 @@ class Copier {
   #block(number: number): void {
     const block = this.#blocks[number]!;
     const { nodes } = block;
+    if (!this.#goesOn) [this.#scalars, this.#vectors] = [ALWAYS, 0];
+    this.#goesOn = false;
     const last = nodes.at(-1)!;
     const count = nodes.length;
     const ending = last.kind.template;
@@ -294,7 +328,11 @@ class Copier {
       const { record } = nodes[i]!;
       this.#locals = Math.max(this.#locals, template.locals);
       for (const local of template.zeroed) this.#zero(local);
+      for (const read of template.reads) this.#load(this.#fieldOf(read, record));
       this.#copy(template.body, record, i);
+      for (const written of template.writes) this.#note(this.#fieldOf(written, record));
+      this.#scalars &= NONE_OF[template.clobbers & ~CLASS.vectors]!;
+      if ((template.clobbers & CLASS.vectors) !== 0) this.#vectors = 0;
       if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
     });
     if (ending.kind === "plain") {
@@ -304,9 +342,31 @@ class Copier {
   }
 
   #copy(part: Part, record: number, done: number): void {
-    copyPart(this.#f.code, part, this.#code.view, record, done, this.#callee);
+    this.#around.depth = this.#f.depth - this.#again;
+    copyPart(this.#f.code, part, this.#around, record, done);
   }
-  readonly #callee = (number: number): number => this.#module.fn(this.#set.callees[number]!.name).index;
+  /** A cached field by its number, or by the field of the record that names it. */
+  #fieldOf(read: number, record: number): number {
+    return read >= 0 ? read : fieldAt(this.#code.view.getUint16(record + ~read, true));
+  }
+  /** Brings a cached field into its local, if it is not there. */
+  #load(field: number): void {
+    const bit = field < FIRST_CACHED_VECTOR ? 1 << field : 1 << (field - FIRST_CACHED_VECTOR);
+    if (((field < FIRST_CACHED_VECTOR ? this.#scalars : this.#vectors) & bit) !== 0) return;
+    const { offset, type, local } = CACHED[field]!;
+    const { code } = this.#f;
+    code.raw([0x41, 0]);
+    code.raw(LOADS[`${type}.load`][0]);
+    code.u8(0);
+    code.u32(STATE_BASE + offset);
+    code.u8(0x21);
+    code.u8(local);
+    this.#note(field);
+  }
+  #note(field: number): void {
+    if (field < FIRST_CACHED_VECTOR) this.#scalars |= 1 << field;
+    else this.#vectors |= 1 << (field - FIRST_CACHED_VECTOR);
+  }
   #zero(local: number): void {
     const { code } = this.#f;
     code.raw(localType(local) === "i64" ? [0x42, 0] : [0x41, 0]);
@@ -330,7 +390,7 @@ class Copier {
         this.#copy(template.leave, record, done);
         return;
       }
-      if (this.#shape.edge(number, to) === "back") this.#copy(template.warm, record, done);
+      if (node.kind.calls || this.#shape.edge(number, to) === "back") this.#copy(template.warm, record, done);
       this.#copy(template.flush, record, done);
       this.#retire(count);
       this.#go(number, node.target);
@@ -339,7 +399,9 @@ class Copier {
       take();
       return;
     }
+    const [scalars, vectors] = [this.#scalars, this.#vectors];
     this.#f.if(OBVIOUS, take);
+    [this.#scalars, this.#vectors] = [scalars, vectors];
     this.#copy(template.next, record, done);
     this.#retire(count);
     this.#go(number, node.next);
@@ -353,7 +415,10 @@ class Copier {
   #go(from: number, offset: number): void {
     const to = this.#numbers.get(offset);
     const edge = to === undefined ? "entry" : this.#shape.edge(from, to);
-    if (edge === "inline") this.#layout.tree(to!);
+    if (edge === "inline") {
+      this.#goesOn = this.#shape.isHeader[to!] === 0;
+      this.#layout.tree(to!);
+    }
     else if (edge === "forward") this.#layout.toMerge(to!);
     else if (edge === "back") {
       this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(offset));

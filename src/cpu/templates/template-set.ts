@@ -13,7 +13,7 @@ export interface Kind {
   readonly slot: number;
   readonly variant: Variant;
   readonly template: Template;
-  /** A jump that may stay within a function. */
+  /** A jump or call that may stay within a function. */
   readonly jumps: boolean;
   readonly calls: boolean;
   /** Its template without flags, where it sets any and may do without. */
@@ -69,7 +69,7 @@ export class TemplateSet {
       slot,
       variant,
       template: this.#template(slot * 2, variant, undefined, false),
-      jumps: relative && !calls,
+      jumps: relative,
       calls,
       flagless: sets ? () => this.#template(slot * 2 + 1, variant, undefined, true) : undefined,
     };
@@ -79,7 +79,7 @@ export class TemplateSet {
     const known = this.#templates.get(key);
     if (known) return known;
     const template = writeTemplate(
-      { fn: (name) => this.#callee(name), observer: this.#observer },
+      { fn: (name) => this.#callee(name), effects: this.#effects, observer: this.#observer },
       { first, second, flagless },
     );
     this.#templates.set(key, template);

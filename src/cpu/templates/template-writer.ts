@@ -3,55 +3,48 @@
  * dispatch at its end. Copied for one record after the other, and the holes filled, templates become compiled code without a look at what
  * the instructions mean (Xu and Kjolstad, "Copy-and-Patch Compilation", OOPSLA 2021).
  */
+import type { AnyInt, Bits, Half } from "../../isa/context.ts";
 import {
   type ByteWriter,
   type Callable,
   type ExprOf,
   FunctionBuilder,
   type I32,
+  type I64,
   i32,
+  i64,
   type LOADS,
   type LoadName,
   Local,
   typed,
   type ValType,
+  type Vec,
 } from "../../wasm/index.ts";
-import { HANDLER } from "../interpreter/build.ts";
-import { RECORD_SIZE } from "../interpreter/record.ts";
-import { RecordWriter } from "../interpreter/record-writer.ts";
 import type { Variant } from "../instruction-writer.ts";
+import { HANDLER } from "../interpreter/build.ts";
+import type { Register } from "../interpreter/operand.ts";
+import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
+import { RecordWriter } from "../interpreter/record-writer.ts";
+import type { RuntimeEffects } from "../jit/effects.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { FIELDS } from "../state.ts";
+import { CACHED, CLASS, cachedField, classOf, fieldAt, temporaryFrom } from "./cached-fields.ts";
 import { HOLE, HOLE_BYTES, type HoleKind, type Part, type Template } from "./template.ts";
 
 /** Runtime functions; their indices are numbers in the template set. */
 export interface TemplateModule {
   fn(name: string): Callable;
+  readonly effects: RuntimeEffects;
   readonly observer?: CodeObserver | undefined;
-}
-
-/**
- * Locals of copied code. All templates share them: each begins with none that means anything. Integers come first, in turns, so that
- * most functions need few.
- */
-const INTEGERS = 48;
-const FURTHER: readonly ValType[] = ["v128", "f64", "f32"];
-const FIRST = 2;
-const MAX_LOCALS = 400;
-
-/** Type of the local with an index beyond the parameters. */
-export function localType(index: number): ValType {
-  const n = index - FIRST;
-  return n < INTEGERS ? (n % 2 === 0 ? "i32" : "i64") : n < MAX_LOCALS / 2 ? FURTHER[n % 3]! : n % 2 === 0 ? "i32" : "i64";
 }
 
 class TemplateFunction extends FunctionBuilder {
   readonly #next = new Map<ValType, number>();
   readonly zeroed: Local[] = [];
   /** One more than the highest index in use. */
-  locals = FIRST;
+  locals = 0;
 
   /** Three numbers for each hole: offset, kind, argument. */
   readonly holes: number[] = [];
@@ -62,16 +55,18 @@ class TemplateFunction extends FunctionBuilder {
   protected override writeCallee(target: Callable): void {
     this.hole(HOLE.callee, target.index);
   }
+  uses(index: number): void {
+    this.locals = Math.max(this.locals, index + 1);
+  }
   hole(kind: HoleKind, argument: number): void {
     this.holes.push(this.code.length, kind, argument);
     for (let n = HOLE_BYTES[kind]; n > 0; n--) this.code.u8(0);
   }
   override temporary<T extends ValType>(type: T): Local<T> {
-    let index = this.#next.get(type) ?? FIRST;
-    while (localType(index) !== type) index++;
-    if (index >= MAX_LOCALS) throw new Error(`${this.name} needs too many locals`);
+    const index = temporaryFrom(this.#next.get(type) ?? 0, type);
+    if (index === undefined) throw new Error(`${this.name} needs too many locals`);
     this.#next.set(type, index + 1);
-    this.locals = Math.max(this.locals, index + 1);
+    this.uses(index);
     return new Local(this, type, index);
   }
   /** Others have used it before: it is made zero in front of the code. */
@@ -108,7 +103,69 @@ export function writeTemplate(module: TemplateModule, source: TemplateSource): T
   throw new Error("unreachable");
 }
 
+/** Runtime functions that control does not come back from. */
+const LEAVING = new Set("fault dispatch dispatch_single enter jump branch64".split(" "));
+
+/** State fields in locals, as one template reads and writes them. */
+class Cache {
+  readonly #code: TemplateFunction;
+  readonly #reads = new Set<number>();
+  readonly #writes = new Set<number>();
+  /** Kinds of fields that a runtime function may have changed by now. */
+  clobbers = 0;
+
+  constructor(code: TemplateFunction) {
+    this.#code = code;
+  }
+  get reads(): readonly number[] {
+    return [...this.#reads];
+  }
+  get writes(): readonly number[] {
+    return [...this.#writes];
+  }
+
+  /** Whether fields of a kind are still in their locals. */
+  holds(kind: number): boolean {
+    return (this.clobbers & kind) === 0;
+  }
+  get<T extends ValType>(field: number, type: T): ExprOf<T> {
+    const { local } = CACHED[field]!;
+    this.#reads.add(field);
+    this.#code.uses(local);
+    return this.#code.let(new Local(this.#code, type, local).get() as never);
+  }
+  set(field: number, value: ExprOf<ValType>): void {
+    const { local, type } = CACHED[field]!;
+    // Where it may not come here, the local has to hold what the field does.
+    if (this.#code.depth > 0) this.#reads.add(field);
+    this.#writes.add(field);
+    this.#code.uses(local);
+    new Local(this.#code, type, local).set(value);
+  }
+
+  /** The same for the field that a field of the record names. */
+  getNamed<T extends ValType>(at: number, type: T): ExprOf<T> {
+    this.#reads.add(~at);
+    const code = this.#code;
+    code.uses(CACHED[type === "v128" ? CACHED.length - 1 : 0]!.local);
+    const read = typed(type, () => {
+      code.code.u8(0x20);
+      code.hole(HOLE.local, at);
+    });
+    return code.let(read as never);
+  }
+  setNamed(at: number, value: ExprOf<ValType>): void {
+    if (this.#code.depth > 0) this.#reads.add(~at);
+    this.#writes.add(~at);
+    this.#code.uses(CACHED[value.type === "v128" ? CACHED.length - 1 : 0]!.local);
+    value.write(this.#code.code);
+    this.#code.code.u8(0x21);
+    this.#code.hole(HOLE.local, at);
+  }
+}
+
 class TemplateWriter extends RecordWriter {
+  readonly #cache: Cache;
   readonly #code: TemplateFunction;
   /** Ends of parts. */
   readonly #marks: { branches: boolean; body: number; warm: number; taken: number; flushed: number } = {
@@ -122,25 +179,28 @@ class TemplateWriter extends RecordWriter {
   private constructor(
     f: TemplateFunction,
     env: RuntimeEnv,
+    cache: Cache,
     variant: Variant,
     stackLocal: boolean,
     before?: TemplateWriter,
   ) {
     super(f, env, variant, stackLocal, before);
     this.#code = f;
+    this.#cache = cache;
   }
 
   /** Undefined where it turns out that the stack pointer has to wait in a local. */
   static write(module: TemplateModule, source: TemplateSource, stackLocal: boolean): Template | undefined {
     const { first, second, flagless } = source;
     const f = new TemplateFunction(first.row.mnemonic);
-    const env = environment(f, module, flagless);
-    const head = new TemplateWriter(f, env, first, stackLocal);
+    const cache = new Cache(f);
+    const env = environment(f, module, cache, flagless);
+    const head = new TemplateWriter(f, env, cache, first, stackLocal);
     let writer = head;
     if (second) {
       head.flags.remember();
       head.writeBody();
-      writer = new TemplateWriter(f, env, second, false, head);
+      writer = new TemplateWriter(f, env, cache, second, false, head);
     }
     writer.writeBody();
     if (!writer.ended) writer.next();
@@ -163,7 +223,9 @@ class TemplateWriter extends RecordWriter {
     };
     const locals = this.#code.locals;
     const zeroed = this.#code.zeroed.map((local) => local.index);
-    if (marks.body < 0) return { kind: this.ended ? "ends" : "plain", body: part(0, end), locals, zeroed };
+    const { reads, writes, clobbers } = this.#cache;
+    const all = { locals, zeroed, reads, writes, clobbers };
+    if (marks.body < 0) return { kind: this.ended ? "ends" : "plain", body: part(0, end), ...all };
     return {
       kind: marks.branches ? "branch" : "jump",
       body: part(0, marks.body),
@@ -171,8 +233,7 @@ class TemplateWriter extends RecordWriter {
       leave: part(marks.warm, marks.taken),
       flush: part(marks.taken, marks.flushed),
       next: part(marks.flushed, end),
-      locals,
-      zeroed,
+      ...all,
     };
   }
 
@@ -197,19 +258,78 @@ class TemplateWriter extends RecordWriter {
     return (this.f.param(1, "i32").get() as I32).sub(this.#hole("i32", HOLE.done, this.position + more));
   }
 
+  // ---- registers
+
+  override readRegister(register: Register, bits: Bits): AnyInt {
+    const { kind, field, offset } = register;
+    const cache = this.#cache;
+    if (kind === "vector" && bits >= 32 && cache.holds(CLASS.vectors)) {
+      const vector = field === undefined ? cache.get(fieldAt(offset), "v128") : cache.getNamed(this.#at(field), "v128");
+      return this.f.let(bits === 64 ? vector.lane("i64x2", 0) : vector.lane("i32x4", 0));
+    }
+    if (kind !== "general" || !cache.holds(CLASS.registers)) return super.readRegister(register, bits);
+    const whole = this.#general(register);
+    if (bits === 64) return whole;
+    if (bits === 32) return whole.wrap();
+    return this.f.let(whole.shrU(this.#shift(register, bits)).wrap().and(bits === 8 ? 0xff : 0xffff));
+  }
+  override writeRegister(register: Register, bits: Bits, value: AnyInt): void {
+    const { kind, field, offset } = register;
+    const cache = this.#cache;
+    if (kind === "vector" && bits >= 32 && cache.holds(CLASS.vectors)) {
+      const old = field === undefined ? cache.get(fieldAt(offset), "v128") : cache.getNamed(this.#at(field), "v128");
+      this.#setVector(register, old.withLane(bits === 64 ? "i64x2" : "i32x4", 0, this.f.let(value)));
+      return;
+    }
+    const known = this.f.let(value);
+    super.writeRegister(register, bits, known);
+    if (kind !== "general" || !cache.holds(CLASS.registers)) return;
+    let whole: I64;
+    if (bits === 64) whole = known as I64;
+    else if (bits === 32) whole = known.extendU();
+    else {
+      const mask = bits === 8 ? 0xff : 0xffff;
+      const shift = this.#shift(register, bits);
+      const kept = this.#general(register).and(i64(mask).shl(shift).not());
+      whole = kept.or(known.and(mask).extendU().shl(shift));
+    }
+    if (field === undefined) cache.set(fieldAt(offset), whole);
+    else cache.setNamed(this.#at(field), whole);
+  }
+  override readVector(register: Register, half: Half): Vec {
+    const { field, offset } = register;
+    if (half === 1 || !this.#cache.holds(CLASS.vectors)) return super.readVector(register, half);
+    return field === undefined ? this.#cache.get(fieldAt(offset), "v128") : this.#cache.getNamed(this.#at(field), "v128");
+  }
+  override writeVector(register: Register, value: Vec, half: Half): void {
+    if (half === 1 || !this.#cache.holds(CLASS.vectors)) super.writeVector(register, value, half);
+    else this.#setVector(register, value);
+  }
+  #setVector(register: Register, value: Vec): void {
+    const known = this.f.let(value);
+    super.writeVector(register, known, 0);
+    if (register.field === undefined) this.#cache.set(fieldAt(register.offset), known);
+    else this.#cache.setNamed(this.#at(register.field), known);
+  }
+  protected override named(field: number): I64 {
+    return this.#cache.holds(CLASS.registers) ? this.#cache.getNamed(this.#at(field), "i64") : super.named(field);
+  }
+  #at(field: number): number {
+    return field + this.position * RECORD_SIZE;
+  }
+  #general({ field, offset }: Register): I64 {
+    return field === undefined ? this.#cache.get(fieldAt(offset), "i64") : this.#cache.getNamed(this.#at(field), "i64");
+  }
+  /** Bits below an operand in its register. */
+  #shift({ field, offset }: Register, bits: Bits): I64 {
+    if (bits !== 8) return i64(0);
+    return field === undefined ? i64((offset & 7) * 8) : this.#hole("i64", HOLE.shift, this.#at(field));
+  }
+
   // ---- control
 
   jumpRelative(condition?: I32, undo?: () => void): void {
     const code = this.#code.code;
-    // A call stays outside: what it leads to returns to an entry.
-    const inside = this.variant.row.mnemonic !== "CALL" && this.size === 64;
-    if (!inside && condition) throw new Error("a 16-bit branch has no template");
-    if (!inside) {
-      this.warmRelative();
-      this.takeRelative(undo);
-      this.ended = true;
-      return;
-    }
     const marks = this.#marks;
     condition?.write(code);
     marks.branches = condition !== undefined;
@@ -219,6 +339,9 @@ class TemplateWriter extends RecordWriter {
     this.takeRelative(undo);
     marks.taken = code.length;
     this.flushStack();
+    if (this.late) {
+      this.f.if(this.late.get(), () => this.f.returnCall(this.fn("enter"), this.relativeTarget(), this.budget(1)));
+    }
     marks.flushed = code.length;
     if (condition) this.next();
     this.ended = true;
@@ -236,27 +359,59 @@ class TemplateWriter extends RecordWriter {
   protected dispatch(record: I32): void {
     this.f.returnCall(this.fn("dispatch"), record, this.budget(1));
   }
+  /** To an entry of this very function without leaving it. */
+  protected override dispatchComputed(record: I32): void {
+    const handler = this.f.loadExpr("i32.load16_u", record, RECORD.handler) as I32;
+    this.f.if(handler.eq(this.#hole("i32", HOLE.slot, 0)), () => {
+      const left = this.budget(1);
+      this.f.param(0, "i32").set(record);
+      this.f.param(1, "i32").set(left);
+      this.#code.code.u8(0x0c);
+      this.#code.hole(HOLE.depth, this.#code.depth);
+    });
+    this.dispatch(record);
+  }
   protected next(): void {
     this.flushStack();
     this.leaveLate();
   }
 }
 
-function environment(f: FunctionBuilder, module: TemplateModule, flagless: boolean): RuntimeEnv {
+function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, flagless: boolean): RuntimeEnv {
   const find = (name: string) => {
     const found = FIELDS.get(name);
     if (!found) throw new Error(`no CPU state field ${name}`);
     return found;
   };
+  const cached = (name: string): number => {
+    const field = cachedField(name);
+    return field >= 0 && cache.holds(classOf(field)) ? field : -1;
+  };
   return {
-    get: <T extends ValType = "i32">(name: string, type?: T) =>
-      f.load(`${(type ?? "i32") as "i32" | "i64"}.load`, i32(0), STATE_BASE + find(name).offset) as never,
+    get: <T extends ValType = "i32">(name: string, type?: T) => {
+      const field = cached(name);
+      const wanted = (type ?? "i32") as "i32" | "i64";
+      if (field >= 0) return cache.get(field, wanted) as never;
+      return f.load(`${wanted}.load`, i32(0), STATE_BASE + find(name).offset) as never;
+    },
     set: (name, value) => {
       if (flagless && name.startsWith("flag")) return;
-      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), value, STATE_BASE + find(name).offset);
+      const known = f.let(value);
+      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + find(name).offset);
+      const field = cached(name);
+      if (field >= 0) cache.set(field, known);
     },
     address: (name) => STATE_BASE + find(name).offset,
-    fn: (name) => module.fn(name),
+    fn: (name) => {
+      if (!LEAVING.has(name)) {
+        const { registers, flags, tlb, vectors } = module.effects.of(name);
+        if (registers) cache.clobbers |= CLASS.registers;
+        if (flags) cache.clobbers |= CLASS.flags;
+        if (tlb) cache.clobbers |= CLASS.tlb;
+        if (vectors) cache.clobbers |= CLASS.vectors;
+      }
+      return module.fn(name);
+    },
     observer: module.observer,
   };
 }

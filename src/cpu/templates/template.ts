@@ -1,14 +1,17 @@
 /** The code of an instruction with holes, and how it is copied for a record. */
 import type { ByteWriter } from "../../wasm/index.ts";
+import { CACHED, fieldAt } from "./cached-fields.ts";
 
 /**
  * What fills a hole: a field of the record (its offset is the argument), the record's address, the place in the block, the index of a
- * runtime function in the module (its number in the template set is the argument).
+ * runtime function in the module (its number in the template set is the argument), the local of the state field that a field of the
+ * record names, the place of an 8-bit register in its register, in bits; the slot of the function, and how many blocks there are around the
+ * code of a template (the argument is added) up to the loop around all of it.
  */
-export const HOLE = { record: 0, done: 1, u8: 2, u16: 3, s32: 4, s64: 5, callee: 6 } as const;
+export const HOLE = { record: 0, done: 1, u8: 2, u16: 3, s32: 4, s64: 5, callee: 6, local: 7, shift: 8, slot: 9, depth: 10 } as const;
 export type HoleKind = (typeof HOLE)[keyof typeof HOLE];
 /** Bytes of the constant in a hole: LEB128 as long as its largest value needs, always. */
-export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2] as const;
+export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2] as const;
 
 export interface Part {
   readonly bytes: Uint8Array;
@@ -21,6 +24,11 @@ interface AnyTemplate {
   /** One more than the highest index of a local it uses; those that are zero at its start. */
   readonly locals: number;
   readonly zeroed: readonly number[];
+  /** Cached fields that have to be in their locals, by number or (below zero) by the field of the record that names them, inverted. */
+  readonly reads: readonly number[];
+  /** Those that are there afterwards, and kinds of fields that are not. */
+  readonly writes: readonly number[];
+  readonly clobbers: number;
 }
 
 /** Control goes on behind it, or (ends) does not. */
@@ -43,16 +51,20 @@ export interface JumpTemplate extends AnyTemplate {
 }
 export type Template = PlainTemplate | JumpTemplate;
 
+/** Where a template is copied to. */
+export interface Surroundings {
+  readonly view: DataView;
+  readonly slot: number;
+  /** Blocks and loops that are open, from the loop around all on. */
+  depth: number;
+  /** Index of a runtime function in the module. */
+  callee(number: number): number;
+}
+
 /** Appends a part, its holes filled for a record and for a place in its block. */
-export function copyPart(
-  out: ByteWriter,
-  part: Part,
-  view: DataView,
-  record: number,
-  done: number,
-  callee: (number: number) => number,
-): void {
+export function copyPart(out: ByteWriter, part: Part, around: Surroundings, record: number, done: number): void {
   const { holes } = part;
+  const { view } = around;
   const start = out.length;
   out.raw(part.bytes);
   for (let i = 0; i < holes.length; i += 3) {
@@ -74,8 +86,20 @@ export function copyPart(
       case HOLE.s32:
         out.patch(at, view.getInt32(record + argument, true), 5);
         break;
+      case HOLE.local:
+        out.patchByte(at, CACHED[fieldAt(view.getUint16(record + argument, true))]!.local);
+        break;
+      case HOLE.shift:
+        out.patchByte(at, (view.getUint16(record + argument, true) & 7) * 8);
+        break;
+      case HOLE.slot:
+        out.patch(at, around.slot, 3);
+        break;
+      case HOLE.depth:
+        out.patchIndex(at, around.depth + argument);
+        break;
       case HOLE.callee:
-        out.patchIndex(at, callee(argument));
+        out.patchIndex(at, around.callee(argument));
         break;
       default:
         out.patch64(at, view.getUint32(record + argument, true), view.getInt32(record + argument + 4, true));
