@@ -145,6 +145,7 @@ field(
   "exceptions delivered since generated code was last entered: budget used, and not retired",
   "engine",
 );
+field("visitBudget", "i32", "budget with which compiled code in locals was entered last", "engine");
 field("firstRegion", "i32", "lowest table slot of compiled code", "engine");
 field("codeEpoch", "i32", "goes up when all code pages are dropped", "engine");
 field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine");

@@ -49,6 +49,8 @@ interface Site {
   passes: number;
   samples: number;
   interval: number;
+  /** A region was asked for. */
+  asked: boolean;
 }
 
 /** How often a place is come to until it is compiled; templates: undefined where only regions are made. */
@@ -60,6 +62,10 @@ export interface Thresholds {
 export interface HeatPorts extends Thresholds {
   readonly code: DecodedCode;
   readonly registers: Registers;
+  /** Whether code of a page is copied before it is worth a region, which only loops are then. */
+  readonly overTemplates: (codePage: number) => boolean;
+  /** Whether the jump of a record leads back, to a linear address. */
+  readonly mayLoop: (jump: number, linear: bigint) => boolean;
   /** How the code that a record leads to is compiled, if it is. */
   readonly tierOf: (record: number) => Tier | undefined;
   /** Whether the handler in a slot is that of a jump to a computed address. */
@@ -104,7 +110,9 @@ export class Heat {
     const { code, threshold, templates } = this.#p;
     if (this.#p.isSwitch(code.singleOf(jump))) {
       const site = this.#sample(jump, linear);
-      if (site.left <= 0) this.#ask(linear, "region");
+      // Once for each jump, where only loops are looked for: the other targets are of the same loop.
+      if (site.left <= 0 && !site.asked) this.#ask(linear, "region", true);
+      if (site.left <= 0) site.asked = templates !== undefined;
       else if (templates !== undefined && site.passes >= templates) this.#ask(linear, "templates");
       return;
     }
@@ -117,7 +125,7 @@ export class Heat {
     }
     // Once more: what is made now may be dropped one day.
     code.setHeat(jump, Math.max(1, threshold));
-    this.#ask(linear, "region");
+    this.#ask(linear, "region", this.#p.mayLoop(jump, linear));
   }
 
   /** Compiled code went to a record that is not compiled, now at a linear address, often. */
@@ -125,11 +133,12 @@ export class Heat {
     if (this.#p.templates !== undefined) this.#ask(linear, "templates");
   }
 
-  #ask(linear: bigint, tier: Tier): void {
+  /** `loops`: it may be where a loop begins. */
+  #ask(linear: bigint, tier: Tier, loops = false): void {
     const { code, registers } = this.#p;
     const codeTlb = registers.get("codeTlb");
     const codePage = code.pageAt(codeTlb, linear);
-    if (codePage === 0) return;
+    if (codePage === 0 || (tier === "region" && !loops && this.#p.overTemplates(codePage))) return;
     const offset = Number(linear & 4095n);
     const record = code.recordAt({ codePage, offset });
     if (record === 0 || this.#queued.has(record)) return;
@@ -192,7 +201,7 @@ export class Heat {
     const known = sites.get(record);
     if (known) return known;
     if (sites.size >= MAX_SITES) sites.clear();
-    const site = { targets: new Set<bigint>(), left, passes: 0, samples: 0, interval: SAMPLE_INTERVAL };
+    const site = { targets: new Set<bigint>(), left, passes: 0, samples: 0, interval: SAMPLE_INTERVAL, asked: false };
     sites.set(record, site);
     return site;
   }

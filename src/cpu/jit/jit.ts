@@ -6,12 +6,14 @@ import type { Decoder } from "../../isa/decode.ts";
 import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/index.ts";
 import { CODE_KEYS } from "../code-cache.ts";
 import { MAX_PAGES, type Slots } from "../interpreter/build.ts";
+import { RECORD } from "../interpreter/record.ts";
 import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
 import { TemplateSet } from "../templates/template-set.ts";
 import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
+import { loopAround } from "./loop.ts";
 import { compileRegion, probe } from "./compile.ts";
 import { DecodedCode } from "./decoded-code.ts";
 import type { RuntimeEffects } from "./effects.ts";
@@ -29,13 +31,24 @@ const LAST_SLOT = 0xffff;
  * a region costs some ten times its bytes.
  */
 const BOUNDS: Readonly<Record<Tier, { readonly regions: number; readonly bytes: number }>> = {
-  templates: { regions: 4000, bytes: 8 << 20 },
+  templates: { regions: 8000, bytes: 24 << 20 },
   region: { regions: 1000, bytes: 6 << 20 },
 };
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
 
 export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 64, switched: 2000 };
+/**
+ * Above templates only loops are worth a region, and none that is larger: wherever ways meet, V8 moves all registers about that it
+ * cannot keep.
+ */
+const MAX_LOOP = 300;
+const LOOP_LIMITS: Limits = { ...LIMITS, instructions: 400, switched: 1000 };
+/** So many visits are looked at, and so many instructions is one to retire: to load and to store what a region has in locals costs. */
+const VISITS = 8;
+const LEAST_PER_VISIT = 100;
+/** So often is it tried: meanwhile more may have been decoded. */
+const MAX_REFUSALS = 3;
 
 /** A region that is written and not yet in place. */
 interface Made {
@@ -60,6 +73,9 @@ interface Region extends Leaving {
   readonly records: readonly number[];
   readonly under: ReadonlyMap<number, Under>;
   alive: boolean;
+  /** Instructions that some visits retired, and how many visits those were. */
+  retired: number;
+  visits: number;
 }
 
 /** An entry of copied templates that a region stands in for. */
@@ -105,6 +121,8 @@ export class Jit {
   readonly #byPage = new Map<number, Set<Region>>();
   /** Slots to be used again once generated code has returned. */
   readonly #retired: number[] = [];
+  /** How often nothing came of compiling at a record. */
+  readonly #refusals = new Map<number, number>();
   readonly #known = new Map<number, KnownInstruction | null>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
@@ -124,6 +142,12 @@ export class Jit {
       ...ports,
       code: this.#code,
       isSwitch: (slot) => ports.slots.isSwitch(slot),
+      overTemplates: (codePage) => this.#overTemplates(codePage),
+      mayLoop: (jump, linear) => {
+        if (ports.slots.variant(this.#code.singleOf(jump))?.row.mnemonic === "CALL") return false;
+        const from = ports.registers.getBig("ripPage") + BigInt(this.#code.view.getUint16(jump + RECORD.pageOffset, true));
+        return linear <= from;
+      },
       tierOf: (record) => this.#bySlot.get(this.#code.handlerOf(record))?.place.tier,
     });
   }
@@ -136,7 +160,20 @@ export class Jit {
   /** A region has been left often, now to a linear address; `bySwitch`: by a computed jump. Called from generated code. */
   leftOften(slot: number, bySwitch: boolean, linear: bigint): void {
     const region = this.#bySlot.get(slot);
-    if (region) this.#heat.left(region, bySwitch, linear);
+    if (!region) return;
+    if (this.#overTemplates(region.place.codePage)) this.#visited(region);
+    else this.#heat.left(region, bySwitch, linear);
+  }
+
+  /** A loop has been left: those that go round seldom each time are better off as templates. */
+  #visited(region: Region): void {
+    const { registers } = this.#p;
+    region.retired += registers.get("visitBudget") - registers.get("budget");
+    if (++region.visits < VISITS) this.#heat.countExits(region.slot);
+    else if (region.retired < VISITS * LEAST_PER_VISIT) {
+      this.#refusals.set(this.#code.recordAt(region.place), MAX_REFUSALS);
+      this.#drop(region);
+    }
   }
 
   /** Compiled code went often to code that is not compiled, now to a linear address. Called from generated code. */
@@ -203,7 +240,8 @@ export class Jit {
     if (slot < 0) return undefined;
     const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
     const isCompiled = (record: number) => code.handlerOf(record) >= this.#p.firstSlot;
-    const made = copyFunction(name, slot, this.#templates, code, codePage, offset, isCompiled, module);
+    const at = { name, slot, codePage };
+    const made = copyFunction(at, this.#templates, code, offset, isCompiled, module);
     if (!made) {
       this.#free.push(slot);
       return undefined;
@@ -217,11 +255,18 @@ export class Jit {
   #compile(place: Place, key: number, module: RegionModule, roots: Set<number>, more: number): Made | undefined {
     const code = this.#code;
     const in64 = key === LONG_64;
-    const old = this.#regionAt(code.recordAt(place));
+    const root = code.recordAt(place);
+    if ((this.#refusals.get(root) ?? 0) >= MAX_REFUSALS) return undefined;
+    const old = this.#regionAt(root);
     const swallowed = new Set<Region>();
     const view = this.#viewOf(place, key, module, in64, swallowed, roots);
-    const found = findBlocks(view, place.offset, LIMITS);
-    if (!found) return undefined;
+    const loops = this.#overTemplates(place.codePage);
+    const all = findBlocks(view, place.offset, loops ? LOOP_LIMITS : LIMITS);
+    const found = all && loops ? loopAround(all, MAX_LOOP) : all;
+    if (!found) {
+      this.#refusals.set(root, (this.#refusals.get(root) ?? 0) + 1);
+      return undefined;
+    }
     const instructions = new Set<number>();
     for (const block of found.blocks) {
       for (const insn of block.instructions) instructions.add(view.recordOf(insn.pos));
@@ -245,6 +290,10 @@ export class Jit {
     // The next look at it, if there is one, comes later than this one.
     const patience = Math.min(MAX_PATIENCE, (old?.patience ?? -1) + 1);
     return { slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed, patience };
+  }
+
+  #overTemplates(codePage: number): boolean {
+    return this.#p.templates !== undefined && this.#code.modeOf(codePage) === LONG_64;
   }
 
   /** The region that a record is an entry of; copied templates are none. */
@@ -275,6 +324,7 @@ export class Jit {
     this.#byPage.clear();
     this.#heat.clear();
     this.#known.clear();
+    this.#refusals.clear();
   }
 
   #drop(region: Region): void {
@@ -344,6 +394,8 @@ export class Jit {
       under,
       pages: pages.map((p) => p.codePage),
       alive: true,
+      retired: 0,
+      visits: 0,
     };
     this.#heat.countExits(slot);
     // No page begins at an odd address: the pages are looked at when it is first entered.

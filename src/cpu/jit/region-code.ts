@@ -401,6 +401,7 @@ export class RegionCode {
       f.store("i32.store", i32(0), left, at);
       f.if(left.eqz(), () => {
         this.#set("scratch0", this.#target.get());
+        this.#set("budget", this.budget.get());
         f.call(this.#module.fn("left_often"), i32(this.#slot), i32(bySwitch));
       });
     });
@@ -477,6 +478,7 @@ export class RegionCode {
     if (this.#pages.length > 1) this.#checkPages(many, instead);
     if (this.#tlbUsed) this.loadTlb();
     this.env.observer?.regionEntered(f, this.budget.get() as I32);
+    this.#set("visitBudget", this.budget.get());
     this.#registers.forEach((local, n) => {
       local?.set(f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("rax") + n * 8));
     });

@@ -22,13 +22,14 @@ const PAGE = 4096;
 const MAX_INSTRUCTIONS = 250;
 const PARAMETERS = 2;
 
+/** An instruction by its offset in the page. */
 interface Node {
   readonly offset: number;
   readonly record: number;
   readonly kind: Kind;
   readonly next: number;
-  /** Offset of a jump's static target in the page, or -1. */
-  readonly target: number;
+  /** A jump's static target, where it may be in the function. */
+  readonly target: number | undefined;
 }
 
 interface Block {
@@ -46,40 +47,80 @@ export interface CopiedFunction {
   readonly instructions: ReadonlySet<number>;
 }
 
-/** Undefined where there is no template for the root. */
+/** Where a function is, and how it is told from others. */
+export interface CopiedPlace {
+  readonly name: string;
+  readonly slot: number;
+  readonly codePage: number;
+}
+
+/** Undefined where there is no template for the instruction at `root`, an offset in the page. */
 export function copyFunction(
-  name: string,
-  slot: number,
+  place: CopiedPlace,
   set: TemplateSet,
   code: DecodedCode,
-  codePage: number,
   root: number,
   isCompiled: (record: number) => boolean,
   module: TemplateModule,
 ): CopiedFunction | undefined {
-  const finder = new Finder(set, code, codePage, isCompiled);
-  const graph = finder.find(root);
-  if (!graph) return undefined;
-  const { blocks, entries } = graph;
+  const finder = new Finder(set, code, place.codePage, isCompiled);
+  const nodes = finder.find(root);
+  if (!nodes.has(root)) return undefined;
+  const graph = assemble(nodes, finder.leaders);
+  const { blocks, numbers } = graph;
+  // All that is jumped to is an entry, so that no other function is made for it.
+  const entries = [...numbers.values()].slice(0, MAX_ENTRIES / 2);
   const shape = structure({ successors: blocks.map((b) => b.successors), entries }, MAX_ENTRIES);
   if (!shape) return undefined;
-  const f = new FunctionBuilder(name, 0, HANDLER);
-  new Copier(f, slot, set, code, codePage, blocks, shape, finder.numbers, module).write();
-  const instructions = new Set<number>();
-  for (const block of blocks) for (const node of block.nodes) instructions.add(node.record);
+  const f = new FunctionBuilder(place.name, 0, HANDLER);
+  new Copier(f, place, set, code, graph, shape, module).write();
+  const instructions = new Set([...nodes.values()].map(({ record }) => record));
   return { f, entries: shape.entries.map((b) => blocks[b]!.offset), instructions };
+}
+
+interface Graph {
+  readonly blocks: Block[];
+  /** Of blocks, by position. */
+  readonly numbers: ReadonlyMap<number, number>;
+}
+
+function assemble(nodes: ReadonlyMap<number, Node>, leaders: ReadonlySet<number>): Graph {
+  const numbers = new Map<number, number>();
+  for (const offset of leaders) if (nodes.has(offset)) numbers.set(offset, numbers.size);
+  const blocks: Block[] = [];
+  for (const offset of numbers.keys()) {
+    const inside: Node[] = [];
+    const successors: number[] = [];
+    const follow = (to: number) => {
+      const number = numbers.get(to);
+      if (number !== undefined && !successors.includes(number)) successors.push(number);
+    };
+    for (let at = offset; ; ) {
+      const node = nodes.get(at);
+      if (!node) break;
+      inside.push(node);
+      const { kind } = node.kind.template;
+      if (node.target !== undefined) follow(node.target);
+      if (kind === "ends" || kind === "jump") break;
+      at = node.next;
+      if (leaders.has(at) || kind === "branch") {
+        follow(at);
+        break;
+      }
+    }
+    blocks.push({ offset, nodes: inside, successors, liveIn: true });
+  }
+  return { blocks, numbers };
 }
 
 class Finder {
   readonly #set: TemplateSet;
   readonly #code: DecodedCode;
   readonly #codePage: number;
-  readonly #nodes = new Map<number, Node>();
-  readonly #leaders = new Set<number>();
-  /** Block numbers by offset. */
-  readonly numbers = new Map<number, number>();
-
   readonly #isCompiled: (record: number) => boolean;
+  readonly #nodes = new Map<number, Node>();
+  /** Where blocks begin: the root first. */
+  readonly leaders = new Set<number>();
 
   constructor(set: TemplateSet, code: DecodedCode, codePage: number, isCompiled: (record: number) => boolean) {
     this.#set = set;
@@ -88,18 +129,10 @@ class Finder {
     this.#isCompiled = isCompiled;
   }
 
-  find(root: number): { blocks: Block[]; entries: number[] } | undefined {
-    this.#trace([root], root);
-    if (!this.#nodes.has(root)) return undefined;
-    const blocks = this.#assemble();
-    // All that is jumped to is an entry, so that no other function is made for it.
-    const entries = [...this.numbers.values()].slice(0, MAX_ENTRIES / 2);
-    return { blocks, entries };
-  }
-
-  #trace(near: number[], root: number): void {
+  find(root: number): ReadonlyMap<number, Node> {
     const nodes = this.#nodes;
-    const leaders = this.#leaders;
+    const { leaders } = this;
+    const near = [root];
     for (let start = near.shift(); start !== undefined; start = near.shift()) {
       leaders.add(start);
       for (let offset = start; offset < PAGE; ) {
@@ -111,23 +144,18 @@ class Finder {
         if (!node) break;
         nodes.set(offset, node);
         const { kind, next, target } = node;
-        const ends = kind.template.kind === "ends";
-        if (target >= 0) near.push(target);
-        if (ends) {
+        const how = kind.template.kind;
+        if (target !== undefined) near.push(target);
+        if (how === "branch") leaders.add(next);
+        else if (how !== "plain") {
           // Other jumps come back only if they are calls.
-          if (kind.calls || !kind.variant.row.attributes.has("end")) {
-            near.push(next);
-          }
+          if (kind.calls || !kind.variant.row.attributes.has("end")) near.push(next);
           break;
         }
-        if (kind.template.kind === "jump") {
-          if (kind.calls) near.push(next);
-          break;
-        }
-        if (kind.template.kind === "branch") leaders.add(next);
         offset = next;
       }
     }
+    return nodes;
   }
 
   #look(offset: number, isRoot: boolean): Node | undefined {
@@ -139,42 +167,9 @@ class Finder {
     const kind = this.#set.kind(this.#code.singleOf(record));
     if (!kind) return undefined;
     const next = offset + view.getUint8(record + RECORD.length);
-    let target = -1;
-    if (kind.jumps) {
-      target = next + view.getInt32(record + RECORD.immediate, true);
-      if (target < 0 || target >= PAGE) target = -1;
-    }
-    return { offset, record, kind, next, target };
-  }
-
-  #assemble(): Block[] {
-    const nodes = this.#nodes;
-    const leaders = this.#leaders;
-    for (const offset of leaders) if (nodes.has(offset)) this.numbers.set(offset, this.numbers.size);
-    const blocks: Block[] = [];
-    for (const offset of this.numbers.keys()) {
-      const inside: Node[] = [];
-      const successors: number[] = [];
-      const follow = (to: number) => {
-        const number = this.numbers.get(to);
-        if (number !== undefined && !successors.includes(number)) successors.push(number);
-      };
-      for (let at = offset; ; ) {
-        const node = nodes.get(at);
-        if (!node) break;
-        inside.push(node);
-        const { kind } = node.kind.template;
-        if (node.target >= 0) follow(node.target);
-        if (kind === "ends" || kind === "jump") break;
-        at = node.next;
-        if (leaders.has(at) || kind === "branch") {
-          follow(at);
-          break;
-        }
-      }
-      blocks.push({ offset, nodes: inside, successors, liveIn: true });
-    }
-    return blocks;
+    const target = next + view.getInt32(record + RECORD.immediate, true);
+    const inside = kind.jumps && target >= 0 && target < PAGE;
+    return { offset, record, kind, next, target: inside ? target : undefined };
   }
 }
 
@@ -192,7 +187,7 @@ class Copier {
   readonly #f: FunctionBuilder;
   readonly #set: TemplateSet;
   readonly #code: DecodedCode;
-  readonly #codePage: number;
+  readonly #place: CopiedPlace;
   readonly #blocks: readonly Block[];
   readonly #shape: Structure;
   readonly #numbers: ReadonlyMap<number, number>;
@@ -210,27 +205,25 @@ class Copier {
 
   constructor(
     f: FunctionBuilder,
-    slot: number,
+    place: CopiedPlace,
     set: TemplateSet,
     code: DecodedCode,
-    codePage: number,
-    blocks: readonly Block[],
+    graph: Graph,
     shape: Structure,
-    numbers: ReadonlyMap<number, number>,
     module: TemplateModule,
   ) {
     this.#f = f;
+    this.#place = place;
     this.#set = set;
     this.#code = code;
-    this.#codePage = codePage;
-    this.#blocks = blocks;
+    this.#blocks = graph.blocks;
     this.#shape = shape;
-    this.#numbers = numbers;
+    this.#numbers = graph.numbers;
     this.#module = module;
     this.#layout = new Layout(f, shape, (block) => this.#block(block));
     this.#around = {
       view: code.view,
-      slot,
+      slot: place.slot,
       depth: 0,
       callee: (number) => module.fn(set.callees[number]!.name).index,
     };
@@ -241,13 +234,11 @@ class Copier {
     this.#findLive();
     f.if(this.#field("flagKind"), () => f.call(this.#module.fn("settle_flags")));
     this.#module.observer?.regionEntered(f, this.#budget());
+    const record = f.param(0, "i32").get() as I32;
+    const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
     f.loop((again) => {
       this.#again = again.depth;
-      this.#layout.writeAll(() => {
-        const record = f.param(0, "i32").get() as I32;
-        const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
-        return word.and(MAX_ENTRIES - 1);
-      });
+      this.#layout.writeAll(() => word.and(MAX_ENTRIES - 1));
       f.unreachable();
     });
     f.unreachable();
@@ -278,8 +269,8 @@ class Copier {
     return this.#set.effect(node.kind, this.#code.view.getInt32(node.record + RECORD.immediate, true));
   }
   /** Whether flags as a block leaves them are seen at an offset. At the end of a loop an interrupt may see them. */
-  #liveAt(from: number, offset: number): boolean {
-    const to = this.#numbers.get(offset);
+  #liveAt(from: number, offset: number | undefined): boolean {
+    const to = offset === undefined ? undefined : this.#numbers.get(offset);
     if (to === undefined || this.#blocks[to]!.liveIn) return true;
     const edge = this.#shape.edge(from, to);
     return edge === "back" || edge === "entry";
@@ -382,7 +373,7 @@ class Copier {
     done: number,
     node: Node,
   ): void {
-    const to = node.target < 0 ? undefined : this.#numbers.get(node.target);
+    const to = node.target === undefined ? undefined : this.#numbers.get(node.target);
     const count = this.#blocks[number]!.nodes.length;
     const take = () => {
       if (to === undefined) {
@@ -393,7 +384,7 @@ class Copier {
       if (node.kind.calls || this.#shape.edge(number, to) === "back") this.#copy(template.warm, record, done);
       this.#copy(template.flush, record, done);
       this.#retire(count);
-      this.#go(number, node.target);
+      this.#go(number, node.target!);
     };
     if (template.kind === "jump") {
       take();
@@ -418,8 +409,7 @@ class Copier {
     if (edge === "inline") {
       this.#goesOn = this.#shape.isHeader[to!] === 0;
       this.#layout.tree(to!);
-    }
-    else if (edge === "forward") this.#layout.toMerge(to!);
+    } else if (edge === "forward") this.#layout.toMerge(to!);
     else if (edge === "back") {
       this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(offset));
       this.#layout.toLoop(to!);
@@ -427,7 +417,7 @@ class Copier {
   }
 
   #leave(offset: number): void {
-    const record = offset < PAGE ? this.#code.recordAt({ codePage: this.#codePage, offset }) : 0;
+    const record = offset < PAGE ? this.#code.recordAt({ codePage: this.#place.codePage, offset }) : 0;
     if (record === 0) {
       this.#enter(offset);
       return;
