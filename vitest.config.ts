@@ -12,14 +12,9 @@ export default defineConfig({
   test: {
     projects: [
       { test: { ...limits, name: "all", include: ["src/**/*.test.ts", "tests/**/*.test.ts", "bench/**/*.test.ts"] } },
-      {
-        test: {
-          ...limits,
-          name: "forced",
-          include: INSTRUCTIONS,
-          env: { [ENGINE_VARIABLE]: "forced", SILICON_EVERY: "12" },
-        },
-      },
+      ...["forced", "templates"].map((name) => ({
+        test: { ...limits, name, include: INSTRUCTIONS, env: { [ENGINE_VARIABLE]: name, SILICON_EVERY: "12" } },
+      })),
       ...Object.keys(ENGINES)
         .filter((name) => ENGINES[name]!.slice !== undefined)
         .map((name) => ({

@@ -278,7 +278,7 @@ export class Cpu implements CpuContext {
       // MXCSR may have been changed from outside.
       words[AT.sseQuick] = 0;
       if (this.#returns) break;
-      if (this.#jit?.pending) this.#jit.compile();
+      if (this.#jit?.due(this.#retired)) this.#jit.compile();
       const activity = words[AT.activity]!;
       if (activity === ACTIVITY.shutdown) return "shutdown";
       const shadow = words[AT.shadow]!;

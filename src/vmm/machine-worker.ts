@@ -18,8 +18,12 @@ export interface MachineHost {
   tell(message: MachineMessage): void;
 }
 
-/** How often code is entered before it is compiled. */
-const JIT = { off: false, on: { threshold: 20_000 }, forced: { threshold: 0 } } as const;
+/** How often code is entered before it is compiled, and for how many instructions others are waited for, to be compiled with it. */
+const JIT = {
+  off: false,
+  on: { templates: 2000, threshold: 20_000, wait: 3_000_000 },
+  forced: { threshold: 0 },
+} as const;
 
 /** Returns when the machine has ended. Throws where the fault is our own; what the user can mend is told as `failed`. */
 export function runMachine(start: MachineStart, host: MachineHost): void {

@@ -29,6 +29,15 @@ const MOST_PASSES = 40;
 /** Runs of a case, and the instructions of each. */
 const RUNS = 3;
 const BUDGETS = [20, 200, 1000] as const;
+/** Regions of all, or templates of all, or both. */
+const TIERS = [
+  { threshold: 0 },
+  { threshold: 0 },
+  { threshold: 2 },
+  { threshold: 1 << 30, templates: 0 },
+  { threshold: 1 << 30, templates: 0 },
+  { threshold: 4, templates: 1 },
+] as const;
 const SLICES = [1, 1, 30, 300] as const;
 /** What V8 holds of compiled code goes with the vCPU: one serves so many cases. */
 const LIFE = 200;
@@ -87,7 +96,7 @@ export class LockstepFuzzer {
       model: random.once(4) ? "x86-64-v2" : "max",
       ports: this.#ports,
       id: 0,
-      jit: { threshold: random.pick([0, 0, 2]) },
+      jit: random.pick(TIERS),
       slice: random.pick(SLICES),
     });
     return this.#cpu;

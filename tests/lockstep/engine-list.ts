@@ -1,16 +1,19 @@
 /** The engines by name; by themselves, as vitest's configuration reads them too. */
 export interface Engine {
   /** What CpuOptions has. */
-  readonly jit: { readonly threshold: number } | false;
+  readonly jit: { readonly threshold: number; readonly templates?: number } | false;
   /** Instructions between two comparisons with the interpreter; absent: nothing is compared. */
   readonly slice?: number;
 }
 
 export const ENGINE_VARIABLE = "VIVARIUM_ENGINE";
 
+const NEVER = 1 << 30;
+
 /**
  * "forced": all is compiled, nothing compared. "steps": the interpreter beside itself at single steps. "compiled": all is, and compared
- * after each block. "warm": what runs often is compiled, and compared now and then.
+ * after each block. "warm": what runs often is compiled, and compared now and then. "templates": all is copied, nothing compared; "copied":
+ * the same, compared after each block. "tiers": what runs often is copied, what runs more often is compiled.
  */
 export const ENGINES: Readonly<Record<string, Engine>> = {
   interpreter: { jit: false },
@@ -18,4 +21,7 @@ export const ENGINES: Readonly<Record<string, Engine>> = {
   steps: { jit: false, slice: 1 },
   compiled: { jit: { threshold: 0 }, slice: 1 },
   warm: { jit: { threshold: 2 }, slice: 300 },
+  templates: { jit: { threshold: NEVER, templates: 0 } },
+  copied: { jit: { threshold: NEVER, templates: 0 }, slice: 1 },
+  tiers: { jit: { threshold: 9, templates: 2 }, slice: 300 },
 };

@@ -57,6 +57,8 @@ interface Site {
 export interface Thresholds {
   readonly threshold: number;
   readonly templates?: number | undefined;
+  /** Instructions that places wait at most until they are compiled, several at a time. */
+  readonly wait?: number;
 }
 
 export interface HeatPorts extends Thresholds {
@@ -87,8 +89,8 @@ export class Heat {
     this.#p = ports;
   }
 
-  get pending(): boolean {
-    return this.#queue.length > 0;
+  get pending(): number {
+    return this.#queue.length;
   }
 
   /** What is to be compiled; it is forgotten here. */

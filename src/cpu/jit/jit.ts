@@ -13,11 +13,11 @@ import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
 import { TemplateSet } from "../templates/template-set.ts";
 import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
-import { loopAround } from "./loop.ts";
 import { compileRegion, probe } from "./compile.ts";
 import { DecodedCode } from "./decoded-code.ts";
 import type { RuntimeEffects } from "./effects.ts";
 import { Heat, type Leaving, MAX_PATIENCE, type Place, type Thresholds, type Tier } from "./heat.ts";
+import { loopAround } from "./loop.ts";
 import { ENTRY_WORD, type RegionModule } from "./region-code.ts";
 
 const PAGE = 4096;
@@ -47,6 +47,8 @@ const LOOP_LIMITS: Limits = { ...LIMITS, instructions: 400, switched: 1000 };
 /** So many visits are looked at, and so many instructions is one to retire: to load and to store what a region has in locals costs. */
 const VISITS = 8;
 const LEAST_PER_VISIT = 100;
+/** So many places are compiled at once without waiting for more. */
+const BATCH = 32;
 /** So often is it tried: meanwhile more may have been decoded. */
 const MAX_REFUSALS = 3;
 
@@ -127,6 +129,8 @@ export class Jit {
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
   readonly #heldBytes: Record<Tier, number> = { templates: 0, region: 0 };
+  /** Instructions retired when there was nothing to compile last. */
+  #idle = 0;
   compiled = 0;
   compiledBytes = 0;
 
@@ -145,7 +149,8 @@ export class Jit {
       overTemplates: (codePage) => this.#overTemplates(codePage),
       mayLoop: (jump, linear) => {
         if (ports.slots.variant(this.#code.singleOf(jump))?.row.mnemonic === "CALL") return false;
-        const from = ports.registers.getBig("ripPage") + BigInt(this.#code.view.getUint16(jump + RECORD.pageOffset, true));
+        const from =
+          ports.registers.getBig("ripPage") + BigInt(this.#code.view.getUint16(jump + RECORD.pageOffset, true));
         return linear <= from;
       },
       tierOf: (record) => this.#bySlot.get(this.#code.handlerOf(record))?.place.tier,
@@ -187,8 +192,14 @@ export class Jit {
     return { regions: templates.size + region.size, bytes: this.#heldBytes.templates + this.#heldBytes.region };
   }
 
-  get pending(): boolean {
-    return this.#heat.pending;
+  /** Whether to compile, with so many instructions retired: each time costs, however little there is to compile. */
+  due(retired: number): boolean {
+    const { pending } = this.#heat;
+    if (pending === 0) {
+      this.#idle = retired;
+      return false;
+    }
+    return pending >= BATCH || retired - this.#idle >= (this.#p.wait ?? 0);
   }
 
   /** Compiles what is noted. Only between runs of generated code. */

@@ -3,7 +3,7 @@
  * been decoded. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
  * instruction is what the interpreter's handler does.
  */
-import { FunctionBuilder, type I32, type I64, i32, LOADS, typed } from "../../wasm/index.ts";
+import { FunctionBuilder, type I32, type I64, i32, LOADS, typed, type ValType } from "../../wasm/index.ts";
 import { HANDLER } from "../interpreter/build.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import type { DecodedCode } from "../jit/decoded-code.ts";
@@ -12,9 +12,9 @@ import { Layout } from "../jit/layout.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
+import { CACHED, CLASS, classOf, FIRST_CACHED_VECTOR, fieldAt, localType, ZERO_FIELD } from "./cached-fields.ts";
 import { copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import type { Kind, TemplateSet } from "./template-set.ts";
-import { CACHED, CLASS, classOf, FIRST_CACHED_VECTOR, fieldAt, localType, ZERO_FIELD } from "./cached-fields.ts";
 import type { TemplateModule } from "./template-writer.ts";
 
 const PAGE = 4096;
@@ -176,10 +176,20 @@ class Finder {
 const ALWAYS = 1 << ZERO_FIELD;
 const NONE_OF: readonly number[] = Array.from({ length: 8 }, (_, clobbers) =>
   CACHED.reduce(
-    (mask, _, field) => (field < FIRST_CACHED_VECTOR && (classOf(field) & clobbers) !== 0 ? mask & ~(1 << field) : mask),
+    (mask, _, field) =>
+      field < FIRST_CACHED_VECTOR && (classOf(field) & clobbers) !== 0 ? mask & ~(1 << field) : mask,
     -1,
   ),
 );
+
+/** The constant zero of each type, as an instruction. */
+const ZEROS: Readonly<Record<ValType, readonly number[]>> = {
+  i32: [0x41, 0],
+  i64: [0x42, 0],
+  f32: [0x43, 0, 0, 0, 0],
+  f64: [0x44, 0, 0, 0, 0, 0, 0, 0, 0],
+  v128: [0xfd, 0x0c, ...new Uint8Array(16)],
+};
 
 const OBVIOUS = typed("i32", () => undefined);
 
@@ -360,7 +370,7 @@ class Copier {
   }
   #zero(local: number): void {
     const { code } = this.#f;
-    code.raw(localType(local) === "i64" ? [0x42, 0] : [0x41, 0]);
+    code.raw(ZEROS[localType(local)]);
     code.u8(0x21);
     code.u32(local);
   }

@@ -6,7 +6,7 @@ import { effectOf, type FlagEffect, isSwitch } from "../interpreter/pairs.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import type { Template } from "./template.ts";
-import { writeTemplate } from "./template-writer.ts";
+import { NoTemplate, writeTemplate } from "./template-writer.ts";
 
 /** What is known of all instructions of a variant. */
 export interface Kind {
@@ -42,7 +42,12 @@ export class TemplateSet {
     const known = this.#kinds[slot];
     if (known !== undefined) return known ?? undefined;
     const variant = this.#slots.variant(slot);
-    const made = variant && this.#make(slot, variant);
+    let made: Kind | undefined;
+    try {
+      made = variant && this.#make(slot, variant);
+    } catch (error) {
+      if (!(error instanceof NoTemplate)) throw error;
+    }
     this.#kinds[slot] = made ?? null;
     return made;
   }

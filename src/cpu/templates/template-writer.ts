@@ -40,6 +40,9 @@ export interface TemplateModule {
   readonly observer?: CodeObserver | undefined;
 }
 
+/** The instruction is left to the interpreter. The message says why. */
+export class NoTemplate extends Error {}
+
 class TemplateFunction extends FunctionBuilder {
   readonly #next = new Map<ValType, number>();
   readonly zeroed: Local[] = [];
@@ -64,7 +67,7 @@ class TemplateFunction extends FunctionBuilder {
   }
   override temporary<T extends ValType>(type: T): Local<T> {
     const index = temporaryFrom(this.#next.get(type) ?? 0, type);
-    if (index === undefined) throw new Error(`${this.name} needs too many locals`);
+    if (index === undefined) throw new NoTemplate(`${this.name} needs too many locals`);
     this.#next.set(type, index + 1);
     this.uses(index);
     return new Local(this, type, index);
@@ -271,7 +274,12 @@ class TemplateWriter extends RecordWriter {
     const whole = this.#general(register);
     if (bits === 64) return whole;
     if (bits === 32) return whole.wrap();
-    return this.f.let(whole.shrU(this.#shift(register, bits)).wrap().and(bits === 8 ? 0xff : 0xffff));
+    return this.f.let(
+      whole
+        .shrU(this.#shift(register, bits))
+        .wrap()
+        .and(bits === 8 ? 0xff : 0xffff),
+    );
   }
   override writeRegister(register: Register, bits: Bits, value: AnyInt): void {
     const { kind, field, offset } = register;
@@ -299,7 +307,9 @@ class TemplateWriter extends RecordWriter {
   override readVector(register: Register, half: Half): Vec {
     const { field, offset } = register;
     if (half === 1 || !this.#cache.holds(CLASS.vectors)) return super.readVector(register, half);
-    return field === undefined ? this.#cache.get(fieldAt(offset), "v128") : this.#cache.getNamed(this.#at(field), "v128");
+    return field === undefined
+      ? this.#cache.get(fieldAt(offset), "v128")
+      : this.#cache.getNamed(this.#at(field), "v128");
   }
   override writeVector(register: Register, value: Vec, half: Half): void {
     if (half === 1 || !this.#cache.holds(CLASS.vectors)) super.writeVector(register, value, half);

@@ -8,7 +8,19 @@ import { CACHED, fieldAt } from "./cached-fields.ts";
  * record names, the place of an 8-bit register in its register, in bits; the slot of the function, and how many blocks there are around the
  * code of a template (the argument is added) up to the loop around all of it.
  */
-export const HOLE = { record: 0, done: 1, u8: 2, u16: 3, s32: 4, s64: 5, callee: 6, local: 7, shift: 8, slot: 9, depth: 10 } as const;
+export const HOLE = {
+  record: 0,
+  done: 1,
+  u8: 2,
+  u16: 3,
+  s32: 4,
+  s64: 5,
+  callee: 6,
+  local: 7,
+  shift: 8,
+  slot: 9,
+  depth: 10,
+} as const;
 export type HoleKind = (typeof HOLE)[keyof typeof HOLE];
 /** Bytes of the constant in a hole: LEB128 as long as its largest value needs, always. */
 export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2] as const;
