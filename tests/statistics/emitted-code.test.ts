@@ -39,7 +39,7 @@ function modulesOf(work: () => void): Uint8Array[] {
   return made;
 }
 
-const JIT = { threshold: 20 };
+const JIT = { threshold: 20, templates: 5 };
 
 /** Compiled code of the program, on a vCPU that `make` makes and `before` has done something with. */
 function emitted(mode: Mode, make: (options: CpuOptions) => Cpu, before: (cpu: Cpu) => void = nothing): string[] {

@@ -7,6 +7,7 @@ import type { AnyInt, Bits, Half } from "../../isa/context.ts";
 import {
   type ByteWriter,
   type Callable,
+  type Expr,
   type ExprOf,
   FunctionBuilder,
   type I32,
@@ -29,7 +30,7 @@ import type { RuntimeEffects } from "../jit/effects.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
-import { FIELDS } from "../state.ts";
+import { FIELDS, offsetOf } from "../state.ts";
 import { CACHED, CLASS, cachedField, classOf, fieldAt, temporaryFrom } from "./cached-fields.ts";
 import { HOLE, HOLE_BYTES, type HoleKind, type Part, type Template } from "./template.ts";
 
@@ -52,8 +53,21 @@ class TemplateFunction extends FunctionBuilder {
   /** Three numbers for each hole: offset, kind, argument. */
   readonly holes: number[] = [];
 
-  constructor(name: string) {
+  readonly #observer: CodeObserver | undefined;
+
+  constructor(name: string, observer: CodeObserver | undefined) {
     super(name, 0, HANDLER);
+    this.#observer = observer;
+  }
+  /** Whatever is left for takes the budget last. */
+  override returnCall(target: Callable, ...values: Expr[]): void {
+    this.#observer?.regionLeft(this, values.at(-1) as I32);
+    super.returnCall(target, ...values);
+  }
+  /** To the run loop, which finds the budget in the state. */
+  override return(...values: Expr[]): void {
+    this.#observer?.regionLeft(this, this.loadExpr("i32.load", i32(0), STATE_BASE + offsetOf("budget")) as I32);
+    super.return(...values);
   }
   protected override writeCallee(target: Callable): void {
     this.hole(HOLE.callee, target.index);
@@ -195,7 +209,7 @@ class TemplateWriter extends RecordWriter {
   /** Undefined where it turns out that the stack pointer has to wait in a local. */
   static write(module: TemplateModule, source: TemplateSource, stackLocal: boolean): Template | undefined {
     const { first, second, flagless } = source;
-    const f = new TemplateFunction(first.row.mnemonic);
+    const f = new TemplateFunction(first.row.mnemonic, module.observer);
     const cache = new Cache(f);
     const env = environment(f, module, cache, flagless);
     const head = new TemplateWriter(f, env, cache, first, stackLocal);
