@@ -415,15 +415,17 @@ class Copier {
   /** Goes from the end of a block to an offset in the page. */
   #go(from: number, offset: number): void {
     const to = this.#numbers.get(offset);
-    const edge = to === undefined ? "entry" : this.#shape.edge(from, to);
+    const edge = to === undefined ? "out" : this.#shape.edge(from, to);
+    // What may be part of a loop ends in time.
+    if (edge === "back" || edge === "entry") {
+      this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(offset));
+    }
     if (edge === "inline") {
       this.#goesOn = this.#shape.isHeader[to!] === 0;
       this.#layout.tree(to!);
     } else if (edge === "forward") this.#layout.toMerge(to!);
-    else if (edge === "back") {
-      this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(offset));
-      this.#layout.toLoop(to!);
-    } else this.#leave(offset);
+    else if (edge === "back") this.#layout.toLoop(to!);
+    else this.#leave(offset);
   }
 
   #leave(offset: number): void {

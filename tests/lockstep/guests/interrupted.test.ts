@@ -38,6 +38,13 @@ const LOOPS: [string, (a: Assembler) => void, number][] = [
     sum(LONG, (n) => n),
   ],
   [
+    "a loop with two ways in",
+    // test cl,1; jz; nop; add rbx,rcx
+    (a) =>
+      a.db(0xf6, 0xc1, 1).jcc(CC.z, "middle").label("loop").db(0x90).label("middle").db(0x48, 0x01, 0xcb).again("loop"),
+    sum(LONG, (n) => n),
+  ],
+  [
     "a loop in floating point",
     // cvtsi2sd xmm0,ecx; addsd xmm1,xmm0; cvttsd2si rbx,xmm1
     (a) =>
@@ -83,6 +90,8 @@ describe("interrupts into", () => {
       [0xeb, 0xfe],
       [0x90, 0xff, 0xc3, 0xeb, 0xfb],
       [0xe2, 0xfe, 0xeb, 0xfc],
+      // Two ways in.
+      [0x74, 0x01, 0x90, 0xff, 0xc3, 0xeb, 0xfb],
     ]) {
       const g = new HotGuest();
       g.assemble((a) => a.db(code));
