@@ -47,7 +47,7 @@ export interface CopiedFunction {
   readonly instructions: ReadonlySet<number>;
 }
 
-/** Where a function is, and how it is told from others. */
+/** Where a function is. */
 export interface CopiedPlace {
   readonly name: string;
   readonly slot: number;
@@ -80,7 +80,7 @@ export function copyFunction(
 
 interface Graph {
   readonly blocks: Block[];
-  /** Of blocks, by position. */
+  /** Of blocks, by offset. */
   readonly numbers: ReadonlyMap<number, number>;
 }
 

@@ -2,6 +2,7 @@
 import type { Callable } from "../../wasm/index.ts";
 import type { Variant } from "../instruction-writer.ts";
 import type { Slots } from "../interpreter/build.ts";
+import { mayBeMemory } from "../interpreter/operand.ts";
 import { effectOf, type FlagEffect, isSwitch } from "../interpreter/pairs.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import type { CodeObserver } from "../runtime/define.ts";
@@ -20,7 +21,8 @@ export interface Kind {
   readonly flagless: (() => Template) | undefined;
 }
 
-const SETS_FLAGS = new Set("ADD SUB AND OR XOR CMP TEST NEG INC DEC SHL SHR SAR".split(" "));
+const SETS_FLAGS = new Set("ADD SUB AND OR XOR CMP TEST NEG INC DEC".split(" "));
+const SHIFTS = new Set("SHL SHR SAR".split(" "));
 
 export class TemplateSet {
   readonly #slots: Slots;
@@ -69,7 +71,10 @@ export class TemplateSet {
     const relative = row.operands.some((o) => o.kind === "rel");
     if (variant.addressing === "checked" || (relative && size !== 64)) return undefined;
     const calls = row.mnemonic === "CALL" && (relative || isSwitch(row));
-    const sets = SETS_FLAGS.has(row.mnemonic) && (row.operands[1]?.kind !== "fixed" || !row.mnemonic.startsWith("S"));
+    const byCl = SHIFTS.has(row.mnemonic) && row.operands[1]?.kind === "fixed";
+    // What stores to memory may end behind its store, where its flags show.
+    const stores = variant.addressing !== "none" && row.operands.some((o) => mayBeMemory(o) && o.access !== "r");
+    const sets = (SETS_FLAGS.has(row.mnemonic) || SHIFTS.has(row.mnemonic)) && !byCl && !stores;
     return {
       slot,
       variant,

@@ -278,14 +278,14 @@ class TemplateWriter extends RecordWriter {
   // ---- registers
 
   override readRegister(register: Register, bits: Bits): AnyInt {
-    const { kind, field, offset } = register;
+    const { kind } = register;
     const cache = this.#cache;
     if (kind === "vector" && bits >= 32 && cache.holds(CLASS.vectors)) {
-      const vector = field === undefined ? cache.get(fieldAt(offset), "v128") : cache.getNamed(this.#at(field), "v128");
+      const vector = this.#held(register, "v128");
       return this.f.let(bits === 64 ? vector.lane("i64x2", 0) : vector.lane("i32x4", 0));
     }
     if (kind !== "general" || !cache.holds(CLASS.registers)) return super.readRegister(register, bits);
-    const whole = this.#general(register);
+    const whole = this.#held(register, "i64");
     if (bits === 64) return whole;
     if (bits === 32) return whole.wrap();
     return this.f.let(
@@ -296,10 +296,10 @@ class TemplateWriter extends RecordWriter {
     );
   }
   override writeRegister(register: Register, bits: Bits, value: AnyInt): void {
-    const { kind, field, offset } = register;
+    const { kind } = register;
     const cache = this.#cache;
     if (kind === "vector" && bits >= 32 && cache.holds(CLASS.vectors)) {
-      const old = field === undefined ? cache.get(fieldAt(offset), "v128") : cache.getNamed(this.#at(field), "v128");
+      const old = this.#held(register, "v128");
       this.#setVector(register, old.withLane(bits === 64 ? "i64x2" : "i32x4", 0, this.f.let(value)));
       return;
     }
@@ -312,18 +312,14 @@ class TemplateWriter extends RecordWriter {
     else {
       const mask = bits === 8 ? 0xff : 0xffff;
       const shift = this.#shift(register, bits);
-      const kept = this.#general(register).and(i64(mask).shl(shift).not());
+      const kept = this.#held(register, "i64").and(i64(mask).shl(shift).not());
       whole = kept.or(known.and(mask).extendU().shl(shift));
     }
-    if (field === undefined) cache.set(fieldAt(offset), whole);
-    else cache.setNamed(this.#at(field), whole);
+    this.#hold(register, whole);
   }
   override readVector(register: Register, half: Half): Vec {
-    const { field, offset } = register;
     if (half === 1 || !this.#cache.holds(CLASS.vectors)) return super.readVector(register, half);
-    return field === undefined
-      ? this.#cache.get(fieldAt(offset), "v128")
-      : this.#cache.getNamed(this.#at(field), "v128");
+    return this.#held(register, "v128");
   }
   override writeVector(register: Register, value: Vec, half: Half): void {
     if (half === 1 || !this.#cache.holds(CLASS.vectors)) super.writeVector(register, value, half);
@@ -332,8 +328,7 @@ class TemplateWriter extends RecordWriter {
   #setVector(register: Register, value: Vec): void {
     const known = this.f.let(value);
     super.writeVector(register, known, 0);
-    if (register.field === undefined) this.#cache.set(fieldAt(register.offset), known);
-    else this.#cache.setNamed(this.#at(register.field), known);
+    this.#hold(register, known);
   }
   protected override named(field: number): I64 {
     return this.#cache.holds(CLASS.registers) ? this.#cache.getNamed(this.#at(field), "i64") : super.named(field);
@@ -341,8 +336,12 @@ class TemplateWriter extends RecordWriter {
   #at(field: number): number {
     return field + this.position * RECORD_SIZE;
   }
-  #general({ field, offset }: Register): I64 {
-    return field === undefined ? this.#cache.get(fieldAt(offset), "i64") : this.#cache.getNamed(this.#at(field), "i64");
+  #held<T extends "i64" | "v128">({ field, offset }: Register, type: T): ExprOf<T> {
+    return field === undefined ? this.#cache.get(fieldAt(offset), type) : this.#cache.getNamed(this.#at(field), type);
+  }
+  #hold({ field, offset }: Register, value: I64 | Vec): void {
+    if (field === undefined) this.#cache.set(fieldAt(offset), value);
+    else this.#cache.setNamed(this.#at(field), value);
   }
   /** Bits below an operand in its register. */
   #shift({ field, offset }: Register, bits: Bits): I64 {
