@@ -68,8 +68,10 @@ export function copyFunction(
   if (!nodes.has(root)) return undefined;
   const graph = assemble(nodes, finder.leaders);
   const { blocks, numbers } = graph;
-  // All that is jumped to is an entry, so that no other function is made for it.
-  const entries = [...numbers.values()].slice(0, MAX_ENTRIES / 2);
+  // More entries would be more ways into loops, which then were none that WebAssembly knows.
+  const entries = [...new Set([root, ...finder.returns])]
+    .flatMap((offset) => numbers.get(offset) ?? [])
+    .slice(0, MAX_ENTRIES / 2);
   const shape = structure({ successors: blocks.map((b) => b.successors), entries }, MAX_ENTRIES);
   if (!shape) return undefined;
   const f = new FunctionBuilder(place.name, 0, HANDLER);
@@ -121,6 +123,8 @@ class Finder {
   readonly #nodes = new Map<number, Node>();
   /** Where blocks begin: the root first. */
   readonly leaders = new Set<number>();
+  /** Behind calls and what else leaves, but comes back. */
+  readonly returns: number[] = [];
 
   constructor(set: TemplateSet, code: DecodedCode, codePage: number, isCompiled: (record: number) => boolean) {
     this.#set = set;
@@ -149,7 +153,10 @@ class Finder {
         if (how === "branch") leaders.add(next);
         else if (how !== "plain") {
           // Other jumps come back only if they are calls.
-          if (kind.calls || !kind.variant.row.attributes.has("end")) near.push(next);
+          if (kind.calls || !kind.variant.row.attributes.has("end")) {
+            near.push(next);
+            this.returns.push(next);
+          }
           break;
         }
         offset = next;
@@ -391,7 +398,8 @@ class Copier {
         this.#copy(template.leave, record, done);
         return;
       }
-      if (node.kind.calls || this.#shape.edge(number, to) === "back") this.#copy(template.warm, record, done);
+      const edge = this.#shape.edge(number, to);
+      if (node.kind.calls || edge === "back" || edge === "entry") this.#copy(template.warm, record, done);
       this.#copy(template.flush, record, done);
       this.#retire(count);
       this.#go(number, node.target!);
