@@ -45,8 +45,8 @@ const OSXSAVE = 1 << 18;
 const AVX_STATE = 6;
 const RSP = 4;
 
-const LOAD = { 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const;
-const STORE = { 8: "i32.store8", 16: "i32.store16", 32: "i32.store", 64: "i64.store" } as const;
+export const LOAD = { 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const;
+export const STORE = { 8: "i32.store8", 16: "i32.store16", 32: "i32.store", 64: "i64.store" } as const;
 
 export abstract class InstructionWriter implements Context {
   readonly f: FunctionBuilder;

@@ -6,7 +6,6 @@
 import type { ExprOf, FunctionBuilder, I32, IndirectType, LOADS, LoadName } from "../../wasm/index.ts";
 import type { Variant } from "../instruction-writer.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
-import { EXIT } from "../runtime/exits.ts";
 import { RECORD, RECORD_SIZE } from "./record.ts";
 import { RecordWriter } from "./record-writer.ts";
 
@@ -97,8 +96,7 @@ export class Handler extends RecordWriter {
   againIf(condition: I32): void {
     this.flushStack();
     this.f.if(condition, () => {
-      const stop = this.budget(0).leS(0).or(this.get("attention").nez());
-      this.f.if(stop, () => this.exit(EXIT.budget, this.rip()));
+      this.stopIfDue();
       // An instruction across two pages is looked up again: this pass may have changed either part of it.
       const at = this.recordField("i64.load16_u", RECORD.pageOffset);
       this.f.if(at.add(this.recordField("i64.load8_u", RECORD.length)).gtU(4096), () => {

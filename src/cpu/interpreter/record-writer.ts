@@ -17,7 +17,7 @@ import {
   type Vec,
 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
-import { InstructionWriter, type Variant } from "../instruction-writer.ts";
+import { InstructionWriter, LOAD, STORE, type Variant } from "../instruction-writer.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
@@ -28,8 +28,6 @@ import { CODE_PAGE, RECORD } from "./record.ts";
 
 const RSP = 4;
 const UPPER_HALF = 16;
-const LOAD = { 8: "i32.load8_u", 16: "i32.load16_u", 32: "i32.load", 64: "i64.load" } as const;
-const STORE = { 8: "i32.store8", 16: "i32.store16", 32: "i32.store", 64: "i64.store" } as const;
 const TRAP_FLAG = 0x100;
 
 const general = (number: number): Register => ({
@@ -296,6 +294,11 @@ export abstract class RecordWriter extends InstructionWriter {
   /** What `noteLate` found: the run loop is wanted behind this instruction. */
   protected leaveLate(): void {
     if (this.late) this.f.if(this.late.get(), () => this.exit(EXIT.leave, this.nextRip()));
+  }
+  /** Back to the run loop in front of this instruction, one pass of which is done, where the budget is used up or something waits. */
+  protected stopIfDue(): void {
+    const stop = this.budget(0).leS(0).or(this.get("attention").nez());
+    this.f.if(stop, () => this.exit(EXIT.budget, this.rip()));
   }
   protected flushStack(): void {
     if (this.sp) this.#env.set("rsp", this.sp.get());

@@ -11,7 +11,8 @@ interface CachedField {
   readonly local: number;
 }
 
-const PARAMETERS = 2;
+/** Record and budget come before all locals. */
+export const PARAMETERS = 2;
 /** Locals for temporaries: integers in turns, then vectors are cached, then all other types. Most functions need few. */
 const INTEGERS = 48;
 const OTHERS = 36;
@@ -46,8 +47,9 @@ export const CACHED: readonly CachedField[] = [
     local: FIRST_VECTOR + i,
   })),
 ];
-const numberOf = (name: string): number => (SCALARS as readonly string[]).indexOf(name);
-export const ZERO_FIELD = numberOf("zero");
+/** The number of a cached field, by its name; -1 for all others. */
+export const cachedField = (name: string): number => (SCALARS as readonly string[]).indexOf(name);
+export const ZERO_FIELD = cachedField("zero");
 export const FIRST_CACHED_VECTOR = SCALARS.length;
 
 /** Kinds of fields that a runtime function may change, as a bit mask; and the fields of each. */
@@ -56,7 +58,7 @@ const isFlag = (name: string) => name.startsWith("flag");
 const MEMBERS: Readonly<Record<keyof typeof CLASS, readonly number[]>> = {
   registers: SCALARS.flatMap((name, i) => (isFlag(name) || name === "dataTlb" || name === "zero" ? [] : [i])),
   flags: SCALARS.flatMap((name, i) => (isFlag(name) ? [i] : [])),
-  tlb: [numberOf("dataTlb")],
+  tlb: [cachedField("dataTlb")],
   vectors: Array.from({ length: VECTORS }, (_, i) => FIRST_CACHED_VECTOR + i),
 };
 export const classOf = (field: number): number => {
@@ -65,9 +67,6 @@ export const classOf = (field: number): number => {
   }
   return 0;
 };
-
-/** The number of a cached field, by its name; -1 for all others. */
-export const cachedField = (name: string): number => numberOf(name);
 
 /** By offset in the state: the number of the cached field that lies there. */
 const BY_OFFSET = new Map(CACHED.map(({ offset }, number) => [offset, number]));

@@ -12,7 +12,16 @@ import { Layout } from "../jit/layout.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
-import { CACHED, CLASS, classOf, FIRST_CACHED_VECTOR, fieldAt, localType, ZERO_FIELD } from "./cached-fields.ts";
+import {
+  CACHED,
+  CLASS,
+  classOf,
+  FIRST_CACHED_VECTOR,
+  fieldAt,
+  localType,
+  PARAMETERS,
+  ZERO_FIELD,
+} from "./cached-fields.ts";
 import { copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import type { Kind, TemplateSet } from "./template-set.ts";
 import type { TemplateModule } from "./template-writer.ts";
@@ -20,7 +29,6 @@ import type { TemplateModule } from "./template-writer.ts";
 const PAGE = 4096;
 /** V8 compiles a function as a whole: this many instructions at most. */
 const MAX_INSTRUCTIONS = 250;
-const PARAMETERS = 2;
 
 /** An instruction by its offset in the page. */
 interface Node {
@@ -198,7 +206,8 @@ const ZEROS: Readonly<Record<ValType, readonly number[]>> = {
   v128: [0xfd, 0x0c, ...new Uint8Array(16)],
 };
 
-const OBVIOUS = typed("i32", () => undefined);
+/** The condition that a template left on the stack. */
+const ON_STACK = typed("i32", () => undefined);
 
 class Copier {
   readonly #f: FunctionBuilder;
@@ -409,7 +418,7 @@ class Copier {
       return;
     }
     const [scalars, vectors] = [this.#scalars, this.#vectors];
-    this.#f.if(OBVIOUS, take);
+    this.#f.if(ON_STACK, take);
     [this.#scalars, this.#vectors] = [scalars, vectors];
     this.#copy(template.next, record, done);
     this.#retire(count);

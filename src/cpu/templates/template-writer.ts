@@ -29,7 +29,6 @@ import { RecordWriter } from "../interpreter/record-writer.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
-import { EXIT } from "../runtime/exits.ts";
 import { FIELDS, offsetOf } from "../state.ts";
 import { CACHED, CLASS, cachedField, classOf, fieldAt, temporaryFrom } from "./cached-fields.ts";
 import { HOLE, HOLE_BYTES, type HoleKind, type Part, type Template } from "./template.ts";
@@ -373,8 +372,7 @@ class TemplateWriter extends RecordWriter {
   againIf(condition: I32): void {
     this.flushStack();
     this.f.if(condition, () => {
-      const stop = this.budget(0).leS(0).or(this.get("attention").nez());
-      this.f.if(stop, () => this.exit(EXIT.budget, this.rip()));
+      this.stopIfDue();
       this.f.returnCall(this.fn("dispatch_single"), this.record(), this.budget(1));
     });
     this.next();

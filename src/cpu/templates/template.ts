@@ -82,21 +82,23 @@ export function copyPart(out: ByteWriter, part: Part, around: Surroundings, reco
   for (let i = 0; i < holes.length; i += 3) {
     const at = start + holes[i]!;
     const argument = holes[i + 2]!;
-    switch (holes[i + 1]) {
+    const kind = holes[i + 1] as HoleKind;
+    const bytes = HOLE_BYTES[kind];
+    switch (kind) {
       case HOLE.record:
-        out.patch(at, record + argument, 5);
+        out.patch(at, record + argument, bytes);
         break;
       case HOLE.done:
-        out.patch(at, done + argument, 2);
+        out.patch(at, done + argument, bytes);
         break;
       case HOLE.u8:
-        out.patch(at, view.getUint8(record + argument), 2);
+        out.patch(at, view.getUint8(record + argument), bytes);
         break;
       case HOLE.u16:
-        out.patch(at, view.getUint16(record + argument, true), 3);
+        out.patch(at, view.getUint16(record + argument, true), bytes);
         break;
       case HOLE.s32:
-        out.patch(at, view.getInt32(record + argument, true), 5);
+        out.patch(at, view.getInt32(record + argument, true), bytes);
         break;
       case HOLE.local:
         out.patchByte(at, CACHED[fieldAt(view.getUint16(record + argument, true))]!.local);
@@ -105,7 +107,7 @@ export function copyPart(out: ByteWriter, part: Part, around: Surroundings, reco
         out.patchByte(at, (view.getUint16(record + argument, true) & 7) * 8);
         break;
       case HOLE.slot:
-        out.patch(at, around.slot, 3);
+        out.patch(at, around.slot, bytes);
         break;
       case HOLE.depth:
         out.patchIndex(at, around.depth + argument);
