@@ -112,10 +112,13 @@ export class Heat {
     const { code, threshold, templates } = this.#p;
     if (this.#p.isSwitch(code.singleOf(jump))) {
       const site = this.#sample(jump, linear);
-      // Once for each jump, where only loops are looked for: the other targets are of the same loop.
-      if (site.left <= 0 && !site.asked) this.#ask(linear, "region", true);
-      if (site.left <= 0) site.asked = templates !== undefined;
-      else if (templates !== undefined && site.passes >= templates) this.#ask(linear, "templates");
+      if (site.left > 0) {
+        if (templates !== undefined && site.passes >= templates) this.#ask(linear, "templates");
+      } else if (!site.asked) {
+        // Once for each jump, where only loops are looked for: the other targets are of the same loop.
+        site.asked = templates !== undefined;
+        this.#ask(linear, "region", true);
+      }
       return;
     }
     if (templates !== undefined && !this.#warm.has(jump)) {
