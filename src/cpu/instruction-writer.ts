@@ -36,6 +36,9 @@ export interface Variant {
   readonly addressing: Addressing;
 }
 
+/** The runtime function for what misses the TLB. */
+export type Access = "slow_read" | "slow_write" | "slow_rmw";
+
 const MM_VECTOR = 16;
 const NM_VECTOR = 7;
 const UD_VECTOR = 6;
@@ -174,7 +177,7 @@ export abstract class InstructionWriter implements Context {
     const host = this.hostFor("slow_write", linear, upper ? 32 : 16);
     this.f.store("v128.store", host, value);
     if (upper) this.f.store("v128.store", host, upper, 16);
-    this.#commit(host);
+    this.commitStore(host);
   }
   probeWrite(linear: I64, bytes: number): void {
     this.runtimeMayFault("probe_write", linear, i32(bytes));
@@ -184,7 +187,7 @@ export abstract class InstructionWriter implements Context {
   }
   storeHost(bits: Bits, host: I32, value: AnyInt): void {
     this.f.store(STORE[bits], host, value);
-    this.#commit(host);
+    this.commitStore(host);
   }
 
   /**
@@ -192,17 +195,14 @@ export abstract class InstructionWriter implements Context {
    * misses goes through a runtime function, which may answer with the bounce buffer. `stack`: an access that PUSH, POP and
    * the like make by themselves.
    */
-  hostFor(access: "slow_read" | "slow_write" | "slow_rmw", linear: I64, length: number, stack = false): I32 {
+  hostFor(access: Access, linear: I64, length: number, stack = false): I32 {
     const f = this.f;
     const { observer } = this.#env;
     observer?.access(f);
-    const low = f.let(linear.wrap());
-    const entry = f.let(dataTlbOffset(low).add(this.dataTlb()));
-    const last = length > 1 ? linear.add(length - 1) : linear;
-    const tag = f.loadExpr("i64.load", entry, access === "slow_read" ? 0 : 8);
+    const { differs, host } = this.lookUp(access, linear, length);
     return f.choose(
-      last.and(-4096).eq(tag),
-      () => low.add(f.loadExpr("i32.load", entry, 16)),
+      differs.eqz(),
+      () => host,
       () => {
         observer?.miss(f);
         const host = this.runtimeFor("i32", access, linear, i32(length));
@@ -213,8 +213,18 @@ export abstract class InstructionWriter implements Context {
     );
   }
 
+  /** The data TLB's entry for an access: whether it is for something else, and the host address if it is not. */
+  protected lookUp(access: Access, linear: I64, length: number) {
+    const { f } = this;
+    const low = f.let(linear.wrap());
+    const entry = f.let(dataTlbOffset(low).add(this.dataTlb()));
+    const last = length > 1 ? linear.add(length - 1) : linear;
+    const tag = f.loadExpr("i64.load", entry, access === "slow_read" ? 0 : 8);
+    return { differs: last.and(-4096).ne(tag), host: low.add(f.loadExpr("i32.load", entry, 16)) };
+  }
+
   /** After a store: what went to the bounce buffer is carried out. */
-  #commit(host: I32): void {
+  protected commitStore(host: I32): void {
     this.f.if(host.eq(this.#env.address("bounce")), () => {
       this.f.call(this.fn("commit_write"));
       this.noteLate();

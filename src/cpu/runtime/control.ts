@@ -189,11 +189,17 @@ export function controlFunctions(type: IndirectType) {
     });
     f.returnCallIndirect(type, slot, record(f), budgetOf(f));
   });
-  /** The same for the record's own handler: where a region that begins there may not be entered. */
+  /** The same for the record's own handler: where a region that begins there may not be entered, or the interpreter is needed. */
   const dispatchSingle = runtime("dispatch_single", "i32 i32", "i32", (f, env) => {
-    f.call(env.fn("settle_flags"));
+    f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));
     const single = f.loadExpr("i32.load16_u", record(f), RECORD.single);
     f.returnCallIndirect(type, single, record(f), budgetOf(f));
+  });
+
+  /** For code that needs flags as they are in the state. */
+  const dispatchSettled = runtime("dispatch_settled", "i32 i32", "i32", (f, env) => {
+    f.call(env.fn("settle_flags"));
+    dispatch(f, record(f), budgetOf(f));
   });
 
   /** Runs one instruction, then stops: its record is copied in front of a record that stops. */
@@ -390,6 +396,7 @@ export function controlFunctions(type: IndirectType) {
     enter,
     dispatchRecord,
     dispatchSingle,
+    dispatchSettled,
     step,
     run,
     runStep,

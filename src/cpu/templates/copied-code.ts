@@ -258,9 +258,9 @@ class Copier {
   write(): void {
     const f = this.#f;
     this.#findLive();
-    f.if(this.#field("flagKind"), () => f.call(this.#module.fn("settle_flags")));
-    this.#module.observer?.regionEntered(f, this.#budget());
     const record = f.param(0, "i32").get() as I32;
+    f.if(this.#field("flagKind"), () => f.returnCall(this.#module.fn("dispatch_settled"), record, this.#budget()));
+    this.#module.observer?.regionEntered(f, this.#budget());
     const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
     f.loop((again) => {
       this.#again = again.depth;

@@ -21,7 +21,7 @@ import {
   type ValType,
   type Vec,
 } from "../../wasm/index.ts";
-import type { Variant } from "../instruction-writer.ts";
+import type { Access, Variant } from "../instruction-writer.ts";
 import { HANDLER } from "../interpreter/build.ts";
 import type { Register } from "../interpreter/operand.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
@@ -129,6 +129,8 @@ class Cache {
   readonly #writes = new Set<number>();
   /** Kinds of fields that a runtime function may have changed by now. */
   clobbers = 0;
+  /** Nothing has been done that shows: no store, no runtime function. */
+  repeatable = true;
 
   constructor(code: TemplateFunction) {
     this.#code = code;
@@ -183,6 +185,7 @@ class Cache {
 class TemplateWriter extends RecordWriter {
   readonly #cache: Cache;
   readonly #code: TemplateFunction;
+  readonly #observer: CodeObserver | undefined;
   /** Ends of parts. */
   readonly #marks: { branches: boolean; body: number; warm: number; taken: number; flushed: number } = {
     branches: false,
@@ -203,6 +206,7 @@ class TemplateWriter extends RecordWriter {
     super(f, env, variant, stackLocal, before);
     this.#code = f;
     this.#cache = cache;
+    this.#observer = env.observer;
   }
 
   /** Undefined where it turns out that the stack pointer has to wait in a local. */
@@ -272,6 +276,24 @@ class TemplateWriter extends RecordWriter {
   }
   protected budget(more: number): I32 {
     return (this.f.param(1, "i32").get() as I32).sub(this.#hole("i32", HOLE.done, this.position + more));
+  }
+
+  // ---- memory
+
+  /**
+   * An access that misses the TLB leaves for the interpreter, which does the whole instruction: hot code is left without a slow way that
+   * comes back to it, and without what such a way would keep or bring back. Not behind what must not be done twice.
+   */
+  override hostFor(access: Access, linear: I64, length: number, stack = false): I32 {
+    if (!this.#cache.repeatable) return super.hostFor(access, linear, length, stack);
+    const { differs, host } = this.lookUp(access, linear, length);
+    this.f.if(differs, () => this.f.returnCall(this.fn("dispatch_single"), this.record(), this.budget(0)));
+    this.#observer?.access(this.f);
+    return this.f.let(host);
+  }
+  protected override commitStore(host: I32): void {
+    if (!this.#cache.repeatable) super.commitStore(host);
+    this.#cache.repeatable = false;
   }
 
   // ---- registers
@@ -425,6 +447,7 @@ function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, f
     address: (name) => STATE_BASE + find(name).offset,
     fn: (name) => {
       if (!LEAVING.has(name)) {
+        cache.repeatable = false;
         const { registers, flags, tlb, vectors } = module.effects.of(name);
         if (registers) cache.clobbers |= CLASS.registers;
         if (flags) cache.clobbers |= CLASS.flags;
