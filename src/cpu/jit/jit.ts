@@ -251,15 +251,24 @@ export class Jit {
     if (slot < 0) return undefined;
     const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
     const isCompiled = (record: number) => code.handlerOf(record) >= this.#p.firstSlot;
-    const at = { name, slot, codePage };
+    const pageAt = (distance: number): number => {
+      if (distance === 0) return codePage;
+      if (Math.abs(distance) > MAX_DISTANCE) return 0;
+      const page = code.pageAt(place.codeTlb, BigInt.asUintN(64, place.linear + BigInt(distance * PAGE)));
+      return page !== 0 && code.modeOf(page) === LONG_64 ? page : 0;
+    };
+    const at = { name, slot, pageAt };
     const made = copyFunction(at, this.#templates, code, offset, isCompiled, module);
     if (!made) {
       this.#free.push(slot);
       return undefined;
     }
-    for (const entry of made.entries) roots.delete(code.recordAt({ codePage, offset: entry }));
+    const pages = [...made.pages].map(([distance, page]) => ({ ...place, codePage: page, offset: distance }));
     const { f, entries, instructions } = made;
-    const pages = [{ ...place, offset: 0 }];
+    for (const pos of entries) {
+      const distance = Math.floor(pos / PAGE);
+      roots.delete(code.recordAt({ codePage: made.pages.get(distance)!, offset: pos - distance * PAGE }));
+    }
     return { slot, f, place, entries, pages, instructions, swallowed: new Set(), patience: 0 };
   }
 

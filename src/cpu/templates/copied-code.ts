@@ -1,9 +1,9 @@
 /**
- * A function of copied templates: the instructions of one code page that can be reached from a root by direct jumps, as far as they have
- * been decoded. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
+ * A function of copied templates: the instructions that can be reached from a root by direct jumps, as far as they have been decoded, on
+ * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
  * instruction is what the interpreter's handler does.
  */
-import { FunctionBuilder, type I32, type I64, i32, LOADS, typed, type ValType } from "../../wasm/index.ts";
+import { FunctionBuilder, type I32, type I64, i32, LOADS, Local, typed, type ValType } from "../../wasm/index.ts";
 import { HANDLER } from "../interpreter/build.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import type { DecodedCode } from "../jit/decoded-code.ts";
@@ -11,10 +11,12 @@ import { type Structure, structure } from "../jit/graph.ts";
 import { Layout } from "../jit/layout.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
+import { codeTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
 import {
   CACHED,
   CLASS,
+  cachedField,
   classOf,
   FIRST_CACHED_VECTOR,
   fieldAt,
@@ -30,9 +32,12 @@ const PAGE = 4096;
 /** V8 compiles a function as a whole: this many instructions at most. */
 const MAX_INSTRUCTIONS = 250;
 
-/** An instruction by its offset in the page. */
+/** Pages of one function, the root's among them. */
+const MAX_PAGES = 8;
+
+/** An instruction by its position: its offset from the start of the root's page. */
 interface Node {
-  readonly offset: number;
+  readonly pos: number;
   readonly record: number;
   readonly kind: Kind;
   readonly next: number;
@@ -41,7 +46,7 @@ interface Node {
 }
 
 interface Block {
-  readonly offset: number;
+  readonly pos: number;
   readonly nodes: Node[];
   readonly successors: number[];
   /** Flags are looked at before they are set, here or behind. */
@@ -50,8 +55,10 @@ interface Block {
 
 export interface CopiedFunction {
   readonly f: FunctionBuilder;
-  /** Offsets of its entries, by their numbers. */
+  /** Positions of its entries, by their numbers. */
   readonly entries: readonly number[];
+  /** Code pages of its instructions, by their distance from the root's in pages. */
+  readonly pages: ReadonlyMap<number, number>;
   readonly instructions: ReadonlySet<number>;
 }
 
@@ -59,10 +66,11 @@ export interface CopiedFunction {
 export interface CopiedPlace {
   readonly name: string;
   readonly slot: number;
-  readonly codePage: number;
+  /** The code page so many pages from the root's, 0 where there is none. */
+  pageAt(distance: number): number;
 }
 
-/** Undefined where there is no template for the instruction at `root`, an offset in the page. */
+/** Undefined where there is no template for the instruction at `root`, an offset in its page. */
 export function copyFunction(
   place: CopiedPlace,
   set: TemplateSet,
@@ -71,41 +79,41 @@ export function copyFunction(
   isCompiled: (record: number) => boolean,
   module: TemplateModule,
 ): CopiedFunction | undefined {
-  const finder = new Finder(set, code, place.codePage, isCompiled);
+  const finder = new Finder(set, code, place, isCompiled);
   const nodes = finder.find(root);
   if (!nodes.has(root)) return undefined;
   const graph = assemble(nodes, finder.leaders);
   const { blocks, numbers } = graph;
   // More entries would be more ways into loops, which then were none that WebAssembly knows.
   const entries = [...new Set([root, ...finder.returns])]
-    .flatMap((offset) => numbers.get(offset) ?? [])
+    .flatMap((pos) => numbers.get(pos) ?? [])
     .slice(0, MAX_ENTRIES / 2);
   const shape = structure({ successors: blocks.map((b) => b.successors), entries }, MAX_ENTRIES);
   if (!shape) return undefined;
   const f = new FunctionBuilder(place.name, 0, HANDLER);
-  new Copier(f, place, set, code, graph, shape, module).write();
+  new Copier(f, place.slot, finder.pages, set, code, graph, shape, module).write();
   const instructions = new Set([...nodes.values()].map(({ record }) => record));
-  return { f, entries: shape.entries.map((b) => blocks[b]!.offset), instructions };
+  return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages, instructions };
 }
 
 interface Graph {
   readonly blocks: Block[];
-  /** Of blocks, by offset. */
+  /** Of blocks, by position. */
   readonly numbers: ReadonlyMap<number, number>;
 }
 
 function assemble(nodes: ReadonlyMap<number, Node>, leaders: ReadonlySet<number>): Graph {
   const numbers = new Map<number, number>();
-  for (const offset of leaders) if (nodes.has(offset)) numbers.set(offset, numbers.size);
+  for (const pos of leaders) if (nodes.has(pos)) numbers.set(pos, numbers.size);
   const blocks: Block[] = [];
-  for (const offset of numbers.keys()) {
+  for (const pos of numbers.keys()) {
     const inside: Node[] = [];
     const successors: number[] = [];
     const follow = (to: number) => {
       const number = numbers.get(to);
       if (number !== undefined && !successors.includes(number)) successors.push(number);
     };
-    for (let at = offset; ; ) {
+    for (let at = pos; ; ) {
       const node = nodes.get(at);
       if (!node) break;
       inside.push(node);
@@ -118,7 +126,7 @@ function assemble(nodes: ReadonlyMap<number, Node>, leaders: ReadonlySet<number>
         break;
       }
     }
-    blocks.push({ offset, nodes: inside, successors, liveIn: true });
+    blocks.push({ pos, nodes: inside, successors, liveIn: true });
   }
   return { blocks, numbers };
 }
@@ -126,18 +134,20 @@ function assemble(nodes: ReadonlyMap<number, Node>, leaders: ReadonlySet<number>
 class Finder {
   readonly #set: TemplateSet;
   readonly #code: DecodedCode;
-  readonly #codePage: number;
+  readonly #place: CopiedPlace;
   readonly #isCompiled: (record: number) => boolean;
   readonly #nodes = new Map<number, Node>();
+  /** Code pages, by distance. */
+  readonly pages = new Map<number, number>();
   /** Where blocks begin: the root first. */
   readonly leaders = new Set<number>();
   /** Behind calls and what else leaves, but comes back. */
   readonly returns: number[] = [];
 
-  constructor(set: TemplateSet, code: DecodedCode, codePage: number, isCompiled: (record: number) => boolean) {
+  constructor(set: TemplateSet, code: DecodedCode, place: CopiedPlace, isCompiled: (record: number) => boolean) {
     this.#set = set;
     this.#code = code;
-    this.#codePage = codePage;
+    this.#place = place;
     this.#isCompiled = isCompiled;
   }
 
@@ -147,14 +157,14 @@ class Finder {
     const near = [root];
     for (let start = near.shift(); start !== undefined; start = near.shift()) {
       leaders.add(start);
-      for (let offset = start; offset < PAGE; ) {
-        if (nodes.has(offset)) {
-          leaders.add(offset);
+      for (let pos = start; ; ) {
+        if (nodes.has(pos)) {
+          leaders.add(pos);
           break;
         }
-        const node = nodes.size < MAX_INSTRUCTIONS ? this.#look(offset, offset === root) : undefined;
+        const node = nodes.size < MAX_INSTRUCTIONS ? this.#look(pos, pos === root) : undefined;
         if (!node) break;
-        nodes.set(offset, node);
+        nodes.set(pos, node);
         const { kind, next, target } = node;
         const how = kind.template.kind;
         if (target !== undefined) near.push(target);
@@ -167,27 +177,38 @@ class Finder {
           }
           break;
         }
-        offset = next;
+        // Another page is another block.
+        if (Math.floor(pos / PAGE) !== Math.floor(next / PAGE)) leaders.add(next);
+        pos = next;
       }
     }
     return nodes;
   }
 
-  #look(offset: number, isRoot: boolean): Node | undefined {
+  #look(pos: number, isRoot: boolean): Node | undefined {
     const { view } = this.#code;
-    const record = this.#code.recordAt({ codePage: this.#codePage, offset });
+    const distance = Math.floor(pos / PAGE);
+    const codePage = this.#pageAt(distance);
+    const record = codePage === 0 ? 0 : this.#code.recordAt({ codePage, offset: pos - distance * PAGE });
     if (record === 0) return undefined;
     // What is compiled already is left for: code is copied once.
     if (!isRoot && this.#isCompiled(record)) return undefined;
     const kind = this.#set.kind(this.#code.singleOf(record));
     if (!kind) return undefined;
-    const next = offset + view.getUint8(record + RECORD.length);
-    const target = next + view.getInt32(record + RECORD.immediate, true);
-    const inside = kind.jumps && target >= 0 && target < PAGE;
-    return { offset, record, kind, next, target: inside ? target : undefined };
+    const next = pos + view.getUint8(record + RECORD.length);
+    const target = kind.jumps ? next + view.getInt32(record + RECORD.immediate, true) : undefined;
+    this.pages.set(distance, codePage);
+    return { pos, record, kind, next, target };
+  }
+
+  #pageAt(distance: number): number {
+    const known = this.pages.get(distance);
+    if (known !== undefined) return known;
+    return this.pages.size < MAX_PAGES ? this.#place.pageAt(distance) : 0;
   }
 }
 
+const RIP_PAGE = cachedField("ripPage");
 const ALWAYS = 1 << ZERO_FIELD;
 const NONE_OF: readonly number[] = Array.from({ length: 8 }, (_, clobbers) =>
   CACHED.reduce(
@@ -213,7 +234,7 @@ class Copier {
   readonly #f: FunctionBuilder;
   readonly #set: TemplateSet;
   readonly #code: DecodedCode;
-  readonly #place: CopiedPlace;
+  readonly #pages: ReadonlyMap<number, number>;
   readonly #blocks: readonly Block[];
   readonly #shape: Structure;
   readonly #numbers: ReadonlyMap<number, number>;
@@ -231,7 +252,8 @@ class Copier {
 
   constructor(
     f: FunctionBuilder,
-    place: CopiedPlace,
+    slot: number,
+    pages: ReadonlyMap<number, number>,
     set: TemplateSet,
     code: DecodedCode,
     graph: Graph,
@@ -239,7 +261,7 @@ class Copier {
     module: TemplateModule,
   ) {
     this.#f = f;
-    this.#place = place;
+    this.#pages = pages;
     this.#set = set;
     this.#code = code;
     this.#blocks = graph.blocks;
@@ -249,7 +271,7 @@ class Copier {
     this.#layout = new Layout(f, shape, (block) => this.#block(block));
     this.#around = {
       view: code.view,
-      slot: place.slot,
+      slot,
       depth: 0,
       callee: (number) => module.fn(set.callees[number]!.name).index,
     };
@@ -294,10 +316,10 @@ class Copier {
   #effect(node: Node) {
     return this.#set.effect(node.kind, this.#code.view.getInt32(node.record + RECORD.immediate, true));
   }
-  /** Whether flags as a block leaves them are seen at an offset. At the end of a loop an interrupt may see them. */
-  #liveAt(from: number, offset: number | undefined): boolean {
-    const to = offset === undefined ? undefined : this.#numbers.get(offset);
-    if (to === undefined || this.#blocks[to]!.liveIn) return true;
+  /** Whether flags as a block leaves them are seen at a position: at the end of a loop by an interrupt, on another page by a fault. */
+  #liveAt(from: number, pos: number | undefined): boolean {
+    const to = pos === undefined ? undefined : this.#numbers.get(pos);
+    if (to === undefined || this.#blocks[to]!.liveIn || this.#pageOf(from) !== Math.floor(pos! / PAGE)) return true;
     const edge = this.#shape.edge(from, to);
     return edge === "back" || edge === "entry";
   }
@@ -356,6 +378,10 @@ class Copier {
       this.#retire(count);
       this.#go(number, last.next);
     }
+  }
+  /** The page that a block is on. */
+  #pageOf(block: number): number {
+    return Math.floor(this.#blocks[block]!.pos / PAGE);
   }
 
   #copy(part: Part, record: number, done: number): void {
@@ -429,34 +455,59 @@ class Copier {
     this.#f.param(1, "i32").set(this.#budget().sub(count));
   }
 
-  /** Goes from the end of a block to an offset in the page. */
-  #go(from: number, offset: number): void {
-    const to = this.#numbers.get(offset);
+  /** Goes from the end of a block to a position. */
+  #go(from: number, pos: number): void {
+    const to = this.#numbers.get(pos);
     const edge = to === undefined ? "out" : this.#shape.edge(from, to);
+    const page = this.#pageOf(from);
     // What may be part of a loop ends in time.
     if (edge === "back" || edge === "entry") {
-      this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(offset));
+      this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(this.#ripPage(), pos - page * PAGE));
     }
+    if (edge === "out" || edge === "entry") {
+      this.#leave(page, pos);
+      return;
+    }
+    this.#turnTo(page, Math.floor(pos / PAGE), pos);
     if (edge === "inline") {
       this.#goesOn = this.#shape.isHeader[to!] === 0;
       this.#layout.tree(to!);
     } else if (edge === "forward") this.#layout.toMerge(to!);
-    else if (edge === "back") this.#layout.toLoop(to!);
-    else this.#leave(offset);
+    else this.#layout.toLoop(to!);
   }
 
-  #leave(offset: number): void {
-    const record = offset < PAGE ? this.#code.recordAt({ codePage: this.#place.codePage, offset }) : 0;
+  /** Makes another page that of the code that runs; leaves where it is not where it was, or not in the code TLB. */
+  #turnTo(from: number, page: number, pos: number): void {
+    if (page === from) return;
+    const f = this.#f;
+    this.#load(RIP_PAGE);
+    const local = new Local(f, "i64", CACHED[RIP_PAGE]!.local);
+    this.#locals = Math.max(this.#locals, local.index + 1);
+    const linear = () => local.get() as I64;
+    local.set(linear().add((page - from) * PAGE));
+    const entry = () => codeTlbOffset(linear().wrap()).add(this.#field("codeTlb"));
+    const differs = (f.loadExpr("i64.load", entry(), 0) as I64).ne(linear());
+    const other = (f.loadExpr("i32.load", entry(), 8) as I32).ne(this.#pages.get(page)!);
+    f.if(differs.or(other), () => this.#enter(linear(), pos - page * PAGE));
+    f.store("i64.store", i32(0), linear(), STATE_BASE + offsetOf("ripPage"));
+  }
+
+  #leave(page: number, pos: number): void {
+    const offset = pos - page * PAGE;
+    const codePage = this.#pages.get(page)!;
+    const record = offset >= 0 && offset < PAGE ? this.#code.recordAt({ codePage, offset }) : 0;
     if (record === 0) {
-      this.#enter(offset);
+      this.#enter(this.#ripPage(), offset);
       return;
     }
     this.#module.observer?.regionLeft(this.#f, this.#budget());
     this.#f.returnCall(this.#module.fn("dispatch"), i32(record), this.#budget());
   }
-  #enter(offset: number): void {
+  #enter(page: I64, offset: number): void {
     this.#module.observer?.regionLeft(this.#f, this.#budget());
-    const page = this.#f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("ripPage")) as I64;
     this.#f.returnCall(this.#module.fn("enter"), page.add(offset), this.#budget());
+  }
+  #ripPage(): I64 {
+    return this.#f.loadExpr("i64.load", i32(0), STATE_BASE + offsetOf("ripPage")) as I64;
   }
 }
