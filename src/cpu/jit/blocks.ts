@@ -98,14 +98,23 @@ export interface CodeView {
   probe(insn: BareInstruction): Probed | undefined;
 }
 
-/** Finds the blocks of a region around the instruction at `root`, an offset in its page. Undefined: it cannot be compiled. */
-export function findBlocks(view: CodeView, root: number, limits: Limits): Blocks | undefined {
-  const finder = new Finder(view, limits);
+/**
+ * Finds the blocks of a region around the instruction at `root`, an offset in its page; `within`: of these instructions only. Undefined:
+ * it cannot be compiled.
+ */
+export function findBlocks(
+  view: CodeView,
+  root: number,
+  limits: Limits,
+  within?: ReadonlySet<number>,
+): Blocks | undefined {
+  const finder = new Finder(view, limits, within);
   return finder.find(root);
 }
 
 class Finder {
   readonly #view: CodeView;
+  readonly #within: ReadonlySet<number> | undefined;
   readonly #limits: Limits;
   readonly #pages = new Map<number, RegionPage | undefined>();
   #pageCount = 0;
@@ -121,8 +130,9 @@ class Finder {
   #limit: number;
   #count = 0;
 
-  constructor(view: CodeView, limits: Limits) {
+  constructor(view: CodeView, limits: Limits, within: ReadonlySet<number> | undefined) {
     this.#view = view;
+    this.#within = within;
     this.#limits = limits;
     this.#limit = limits.instructions;
   }
@@ -300,6 +310,7 @@ class Finder {
 
   /** The instruction at a position, if it has run and can be compiled. */
   #look(pos: number): Instruction | undefined {
+    if (this.#within?.has(pos) === false) return undefined;
     const distance = Math.floor(pos / PAGE);
     const offset = pos - distance * PAGE;
     const page = this.#page(distance);
@@ -356,4 +367,4 @@ const MAX_KNOWN = 20_000;
 const MAX_DISTANCE = 0x4000_0000;
 
 /** The longest function that is compiled along with its callers, in instructions. */
-const SHORT = 40;
+export const SHORT = 40;

@@ -11,6 +11,7 @@ import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
+import { NearCode, type NearView } from "../templates/near-code.ts";
 import { TemplateSet } from "../templates/template-set.ts";
 import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
@@ -43,7 +44,8 @@ export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 64, switch
  * cannot keep.
  */
 const MAX_LOOP = 300;
-const LOOP_LIMITS: Limits = { ...LIMITS, instructions: 400, switched: 1000 };
+/** So many instructions around its beginning are looked at. */
+const LOOP_REACH = 1000;
 /** So many visits are looked at, and so many instructions is one to retire: to load and to store what a region has in locals costs. */
 const VISITS = 8;
 const LEAST_PER_VISIT = 100;
@@ -246,19 +248,17 @@ export class Jit {
   /** Copies templates for the code around a place. */
   #copy(place: Place, module: RegionModule, roots: Set<number>): Made | undefined {
     const code = this.#code;
-    const { codePage, offset } = place;
+    const { offset } = place;
     const slot = this.#takeSlot("templates");
     if (slot < 0) return undefined;
     const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
-    const isCompiled = (record: number) => code.handlerOf(record) >= this.#p.firstSlot;
-    const pageAt = (distance: number): number => {
-      if (distance === 0) return codePage;
-      if (Math.abs(distance) > MAX_DISTANCE) return 0;
-      const page = code.pageAt(place.codeTlb, BigInt.asUintN(64, place.linear + BigInt(distance * PAGE)));
-      return page !== 0 && code.modeOf(page) === LONG_64 ? page : 0;
+    const near: NearView = {
+      pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
+      // What is compiled already is left for: code is copied once.
+      leaves: (record) => code.handlerOf(record) >= this.#p.firstSlot,
+      targets: () => [],
     };
-    const at = { name, slot, pageAt };
-    const made = copyFunction(at, this.#templates, code, offset, isCompiled, module);
+    const made = copyFunction({ name, slot }, this.#templates, code, near, offset, module);
     if (!made) {
       this.#free.push(slot);
       return undefined;
@@ -281,8 +281,8 @@ export class Jit {
     const swallowed = new Set<Region>();
     const view = this.#viewOf(place, key, module, in64, swallowed, roots);
     const loops = this.#overTemplates(place.codePage);
-    const all = findBlocks(view, place.offset, loops ? LOOP_LIMITS : LIMITS);
-    const found = all && loops ? loopAround(all, MAX_LOOP) : all;
+    const loop = loops ? this.#loopAt(place) : undefined;
+    const found = loop || !loops ? findBlocks(view, place.offset, LIMITS, loop) : undefined;
     if (!found) {
       this.#refusals.set(root, (this.#refusals.get(root) ?? 0) + 1);
       return undefined;
@@ -310,6 +310,29 @@ export class Jit {
     // The next look at it, if there is one, comes later than this one.
     const patience = Math.min(MAX_PATIENCE, (old?.patience ?? -1) + 1);
     return { slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed, patience };
+  }
+
+  /** Positions of the loop that is worth a region at a place in code that is copied. */
+  #loopAt(place: Place): Set<number> | undefined {
+    const near: NearView = {
+      pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
+      leaves: () => false,
+      targets: (record) => this.#targetsFrom(place, this.#heat.targetsOf(record)),
+    };
+    const code = new NearCode(this.#templates, this.#code, near, LOOP_REACH);
+    return loopAround(code.find(place.offset), place.offset, MAX_LOOP);
+  }
+  /** Linear addresses as positions. */
+  #targetsFrom(place: Place, targets: ReadonlySet<bigint> = new Set()): number[] {
+    return [...targets].map((linear) => Number(linear - place.linear));
+  }
+  /** The code page so many pages from that of a place, if code of the same mode has run there; else 0. */
+  #pageNear(place: Place, distance: number, key: number): number {
+    if (distance === 0) return place.codePage;
+    if (Math.abs(distance) > MAX_DISTANCE) return 0;
+    const linear = BigInt.asUintN(key === LONG_64 ? 64 : 32, place.linear + BigInt(distance * PAGE));
+    const page = this.#code.pageAt(place.codeTlb, linear);
+    return page !== 0 && this.#code.modeOf(page) === key ? page : 0;
   }
 
   #overTemplates(codePage: number): boolean {
@@ -453,18 +476,12 @@ export class Jit {
       return code.recordAt({ codePage: pages.get(distance)!.codePage, offset: pos - distance * PAGE });
     };
     const pageAt = (distance: number) => {
-      if (distance === 0) return { codePage: place.codePage, host: code.hostOf(place.codePage) };
-      if (Math.abs(distance) > MAX_DISTANCE) return undefined;
-      const linear = BigInt.asUintN(in64 ? 64 : 32, place.linear + BigInt(distance * PAGE));
-      const codePage = code.pageAt(place.codeTlb, linear);
-      if (codePage === 0 || code.modeOf(codePage) !== key) return undefined;
-      return { codePage, host: code.hostOf(codePage) };
+      const codePage = this.#pageNear(place, distance, key);
+      return codePage === 0 ? undefined : { codePage, host: code.hostOf(codePage) };
     };
-    const fromHere = (targets: ReadonlySet<bigint> = new Set()) =>
-      [...targets].map((linear) => Number(linear - place.linear));
     return {
       recordOf: record,
-      extras: fromHere(this.#heat.growthOf(code.recordAt(place))),
+      extras: this.#targetsFrom(place, this.#heat.growthOf(code.recordAt(place))),
       adopt: (positions) => {
         const records = new Set(positions.map(record));
         const entries: number[] = [];
@@ -488,7 +505,8 @@ export class Jit {
       },
       record: (codePage, offset) => code.recordAt({ codePage, offset }),
       known: this.#known,
-      targets: (codePage, offset) => fromHere(this.#heat.targetsOf(code.recordAt({ codePage, offset }))),
+      targets: (codePage, offset) => 
+        this.#targetsFrom(place, this.#heat.targetsOf(code.recordAt({ codePage, offset }))),
       fetch: (distance) => {
         if (registers.get("codeMap") !== place.codeMap) return;
         this.#p.fetchPage(BigInt.asIntN(64, place.linear + BigInt(distance * PAGE)));

@@ -1,53 +1,66 @@
 /** The loop that a region is rooted in: what control may pass on its way from the root back to it. */
-import type { Block, Blocks } from "./blocks.ts";
+import { isSwitch } from "../interpreter/pairs.ts";
+import type { Near } from "../templates/near-code.ts";
+import { SHORT } from "./blocks.ts";
 
-/** Undefined where there is none, or one of more than `limit` instructions. */
-export function loopAround(found: Blocks, limit: number): Blocks | undefined {
-  const { blocks, entries, pages } = found;
-  const ways = waysOf(found);
-  const back: number[][] = blocks.map(() => []);
-  ways.forEach((list, from) => {
-    for (const to of list) back[to]!.push(from);
-  });
-  const root = entries[0]!;
-  const [ahead, behind] = [reach(ways, root), reach(back, root)];
-  const inside = blocks.map((_, b) => ahead.has(b) && behind.has(b));
-  // An instruction that repeats itself is no loop.
-  const loops = ways.some((list, b) => {
-    const repeats = blocks[b]!.instructions.at(-1)!.repeats;
-    return inside[b] && list.some((to) => inside[to] && !(repeats && to === b));
-  });
-  if (!loops) return undefined;
-  const numbers = new Map<number, number>();
-  blocks.forEach((_, b) => {
-    if (inside[b]) numbers.set(b, numbers.size);
-  });
-  const kept = [...numbers.keys()].map((b): Block => {
-    const successors = blocks[b]!.successors.flatMap((s) => numbers.get(s) ?? []);
-    return { ...blocks[b]!, successors };
-  });
-  if (kept.reduce((sum, block) => sum + block.instructions.length, 0) > limit) return undefined;
-  return { blocks: kept, entries: entries.flatMap((b) => numbers.get(b) ?? []), pages };
-}
-
-/** Successors, with the ways that a call takes back, and those of computed jumps, which may lead to any entry. */
-function waysOf({ blocks, entries }: Blocks): number[][] {
-  const numbers = new Map(blocks.map((block, b) => [block.pos, b]));
-  const returns: number[] = [];
-  for (const block of blocks) {
-    const last = block.instructions.at(-1)!;
-    const next = last.calls ? numbers.get(last.next) : undefined;
-    if (next !== undefined && block.successors.length > 0) returns.push(next);
+/** Positions of its instructions. Undefined where there is none, or one of more than `limit` instructions. */
+export function loopAround(nodes: ReadonlyMap<number, Near>, root: number, limit: number): Set<number> | undefined {
+  // There is no template for what begins it.
+  if (!nodes.has(root)) return undefined;
+  const ways = waysOf(nodes);
+  const back = new Map<number, number[]>();
+  const ahead = new Set([root]);
+  for (const pos of ahead) {
+    for (const to of ways.get(pos)!) {
+      ahead.add(to);
+      const list = back.get(to);
+      if (list) list.push(pos);
+      else back.set(to, [pos]);
+    }
   }
-  return blocks.map((block) => {
-    const last = block.instructions.at(-1)!;
-    const computed = last.row.mnemonic === "RET" ? returns : last.switches && !last.calls ? entries : [];
-    return [...block.successors, ...computed];
-  });
+  if (!back.has(root)) return undefined;
+  const inside = new Set([root]);
+  for (const pos of inside) {
+    for (const from of back.get(pos)!) inside.add(from);
+    if (inside.size > limit) return undefined;
+  }
+  return inside;
 }
 
-function reach(ways: readonly (readonly number[])[], root: number): Set<number> {
-  const seen = new Set([root]);
-  for (const block of seen) for (const to of ways[block]!) seen.add(to);
-  return seen;
+/** Where control goes from each instruction: through calls of short functions only, which the region has inside. */
+function waysOf(nodes: ReadonlyMap<number, Near>): Map<number, readonly number[]> {
+  const ways = new Map<number, number[]>();
+  const behind: number[] = [];
+  for (const [pos, node] of nodes) {
+    const { kind, next, target } = node;
+    const list = [...node.targets];
+    if (target !== undefined && (!kind.calls || isShort(nodes, target))) {
+      list.push(target);
+      if (kind.calls && nodes.has(next)) behind.push(next);
+    }
+    if (!kind.calls && !kind.variant.row.attributes.has("end")) list.push(next);
+    ways.set(
+      pos,
+      list.filter((to) => nodes.has(to)),
+    );
+  }
+  for (const [pos, { kind }] of nodes) if (kind.variant.row.mnemonic === "RET") ways.set(pos, behind);
+  return ways;
+}
+
+/** Whether a function has few instructions and calls no other. */
+function isShort(nodes: ReadonlyMap<number, Near>, start: number): boolean {
+  const seen = new Set<number>();
+  const next = [start];
+  for (let pos = next.pop(); pos !== undefined; pos = next.pop()) {
+    const node = nodes.get(pos);
+    if (!node || seen.has(pos)) continue;
+    if (seen.size >= SHORT) return false;
+    seen.add(pos);
+    const { kind } = node;
+    if (kind.calls || isSwitch(kind.variant.row)) return false;
+    if (node.target !== undefined) next.push(node.target);
+    if (!kind.variant.row.attributes.has("end")) next.push(node.next);
+  }
+  return seen.size > 0;
 }

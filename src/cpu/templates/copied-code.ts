@@ -25,29 +25,17 @@ import {
   ZERO_FIELD,
 } from "./cached-fields.ts";
 import { copyPart, type Part, type Surroundings, type Template } from "./template.ts";
-import type { Kind, TemplateSet } from "./template-set.ts";
+import { type Near, NearCode, type NearView } from "./near-code.ts";
+import type { TemplateSet } from "./template-set.ts";
 import type { TemplateModule } from "./template-writer.ts";
 
 const PAGE = 4096;
 /** V8 compiles a function as a whole: this many instructions at most. */
 const MAX_INSTRUCTIONS = 250;
 
-/** Pages of one function, the root's among them. */
-const MAX_PAGES = 8;
-
-/** An instruction by its position: its offset from the start of the root's page. */
-interface Node {
-  readonly pos: number;
-  readonly record: number;
-  readonly kind: Kind;
-  readonly next: number;
-  /** A jump's static target, where it may be in the function. */
-  readonly target: number | undefined;
-}
-
 interface Block {
   readonly pos: number;
-  readonly nodes: Node[];
+  readonly nodes: Near[];
   readonly successors: number[];
   /** Flags are looked at before they are set, here or behind. */
   liveIn: boolean;
@@ -62,24 +50,16 @@ export interface CopiedFunction {
   readonly instructions: ReadonlySet<number>;
 }
 
-/** Where a function is. */
-export interface CopiedPlace {
-  readonly name: string;
-  readonly slot: number;
-  /** The code page so many pages from the root's, 0 where there is none. */
-  pageAt(distance: number): number;
-}
-
 /** Undefined where there is no template for the instruction at `root`, an offset in its page. */
 export function copyFunction(
-  place: CopiedPlace,
+  { name, slot }: { readonly name: string; readonly slot: number },
   set: TemplateSet,
   code: DecodedCode,
+  view: NearView,
   root: number,
-  isCompiled: (record: number) => boolean,
   module: TemplateModule,
 ): CopiedFunction | undefined {
-  const finder = new Finder(set, code, place, isCompiled);
+  const finder = new NearCode(set, code, view, MAX_INSTRUCTIONS);
   const nodes = finder.find(root);
   if (!nodes.has(root)) return undefined;
   const graph = assemble(nodes, finder.leaders);
@@ -90,8 +70,8 @@ export function copyFunction(
     .slice(0, MAX_ENTRIES / 2);
   const shape = structure({ successors: blocks.map((b) => b.successors), entries }, MAX_ENTRIES);
   if (!shape) return undefined;
-  const f = new FunctionBuilder(place.name, 0, HANDLER);
-  new Copier(f, place.slot, finder.pages, set, code, graph, shape, module).write();
+  const f = new FunctionBuilder(name, 0, HANDLER);
+  new Copier(f, slot, finder.pages, set, code, graph, shape, module).write();
   const instructions = new Set([...nodes.values()].map(({ record }) => record));
   return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages, instructions };
 }
@@ -102,12 +82,12 @@ interface Graph {
   readonly numbers: ReadonlyMap<number, number>;
 }
 
-function assemble(nodes: ReadonlyMap<number, Node>, leaders: ReadonlySet<number>): Graph {
+function assemble(nodes: ReadonlyMap<number, Near>, leaders: ReadonlySet<number>): Graph {
   const numbers = new Map<number, number>();
   for (const pos of leaders) if (nodes.has(pos)) numbers.set(pos, numbers.size);
   const blocks: Block[] = [];
   for (const pos of numbers.keys()) {
-    const inside: Node[] = [];
+    const inside: Near[] = [];
     const successors: number[] = [];
     const follow = (to: number) => {
       const number = numbers.get(to);
@@ -129,83 +109,6 @@ function assemble(nodes: ReadonlyMap<number, Node>, leaders: ReadonlySet<number>
     blocks.push({ pos, nodes: inside, successors, liveIn: true });
   }
   return { blocks, numbers };
-}
-
-class Finder {
-  readonly #set: TemplateSet;
-  readonly #code: DecodedCode;
-  readonly #place: CopiedPlace;
-  readonly #isCompiled: (record: number) => boolean;
-  readonly #nodes = new Map<number, Node>();
-  /** Code pages, by distance. */
-  readonly pages = new Map<number, number>();
-  /** Where blocks begin: the root first. */
-  readonly leaders = new Set<number>();
-  /** Behind calls and what else leaves, but comes back. */
-  readonly returns: number[] = [];
-
-  constructor(set: TemplateSet, code: DecodedCode, place: CopiedPlace, isCompiled: (record: number) => boolean) {
-    this.#set = set;
-    this.#code = code;
-    this.#place = place;
-    this.#isCompiled = isCompiled;
-  }
-
-  find(root: number): ReadonlyMap<number, Node> {
-    const nodes = this.#nodes;
-    const { leaders } = this;
-    const near = [root];
-    for (let start = near.shift(); start !== undefined; start = near.shift()) {
-      leaders.add(start);
-      for (let pos = start; ; ) {
-        if (nodes.has(pos)) {
-          leaders.add(pos);
-          break;
-        }
-        const node = nodes.size < MAX_INSTRUCTIONS ? this.#look(pos, pos === root) : undefined;
-        if (!node) break;
-        nodes.set(pos, node);
-        const { kind, next, target } = node;
-        const how = kind.template.kind;
-        if (target !== undefined) near.push(target);
-        if (how === "branch") leaders.add(next);
-        else if (how !== "plain") {
-          // Other jumps come back only if they are calls.
-          if (kind.calls || !kind.variant.row.attributes.has("end")) {
-            near.push(next);
-            this.returns.push(next);
-          }
-          break;
-        }
-        // Another page is another block.
-        if (Math.floor(pos / PAGE) !== Math.floor(next / PAGE)) leaders.add(next);
-        pos = next;
-      }
-    }
-    return nodes;
-  }
-
-  #look(pos: number, isRoot: boolean): Node | undefined {
-    const { view } = this.#code;
-    const distance = Math.floor(pos / PAGE);
-    const codePage = this.#pageAt(distance);
-    const record = codePage === 0 ? 0 : this.#code.recordAt({ codePage, offset: pos - distance * PAGE });
-    if (record === 0) return undefined;
-    // What is compiled already is left for: code is copied once.
-    if (!isRoot && this.#isCompiled(record)) return undefined;
-    const kind = this.#set.kind(this.#code.singleOf(record));
-    if (!kind) return undefined;
-    const next = pos + view.getUint8(record + RECORD.length);
-    const target = kind.jumps ? next + view.getInt32(record + RECORD.immediate, true) : undefined;
-    this.pages.set(distance, codePage);
-    return { pos, record, kind, next, target };
-  }
-
-  #pageAt(distance: number): number {
-    const known = this.pages.get(distance);
-    if (known !== undefined) return known;
-    return this.pages.size < MAX_PAGES ? this.#place.pageAt(distance) : 0;
-  }
 }
 
 const RIP_PAGE = cachedField("ripPage");
@@ -313,7 +216,7 @@ class Copier {
       block.liveIn = first[b] !== "replaces";
     });
   }
-  #effect(node: Node) {
+  #effect(node: Near) {
     return this.#set.effect(node.kind, this.#code.view.getInt32(node.record + RECORD.immediate, true));
   }
   /** Whether flags as a block leaves them are seen at a position: at the end of a loop by an interrupt, on another page by a fault. */
@@ -423,7 +326,7 @@ class Copier {
     template: Extract<Template, { kind: "branch" | "jump" }>,
     record: number,
     done: number,
-    node: Node,
+    node: Near,
   ): void {
     const to = node.target === undefined ? undefined : this.#numbers.get(node.target);
     const count = this.#blocks[number]!.nodes.length;
