@@ -12,6 +12,14 @@ export const STATE_BASE = 4 * KiB;
 export const CALL_STACK = STATE_BASE + STATE_SIZE;
 export const CALL_STACK_SIZE = 1 * KiB;
 
+/**
+ * Calls that copied code waits for (interpreter/record-writer.ts), by the state's `returnTop`: where they return to, linear (i64), and
+ * `codeMap` as it was (i32 at 8). The first is none.
+ */
+export const RETURN_STACK = 12 * KiB;
+export const RETURN_SIZE = 16;
+export const RETURNS = 192;
+
 /** What observed code counts (statistics/observer.ts); `samples` are one number for each place that `where` may name. */
 export const COUNTERS = layOut(CALL_STACK + CALL_STACK_SIZE, {
   accesses: 8,

@@ -146,6 +146,7 @@ field(
   "engine",
 );
 field("visitBudget", "i32", "budget with which compiled code in locals was entered last", "engine");
+field("returnTop", "i32", "offset of the innermost call that copied code waits for", "engine");
 field("firstRegion", "i32", "lowest table slot of compiled code", "engine");
 field("codeEpoch", "i32", "goes up when all code pages are dropped", "engine");
 field("scratch0", "i64", "hands 64-bit values to and from TypeScript", "engine");

@@ -18,7 +18,7 @@ import {
 } from "../../wasm/index.ts";
 import { LazyFlags } from "../flags.ts";
 import { InstructionWriter, LOAD, STORE, type Variant } from "../instruction-writer.ts";
-import { STATE_BASE } from "../memory-map.ts";
+import { RETURN_SIZE, RETURN_STACK, STATE_BASE } from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
@@ -187,9 +187,33 @@ export abstract class RecordWriter extends InstructionWriter {
     const known = this.f.let(to);
     this.checkTarget(known, undo);
     this.flushStack();
-    if (this.in64) this.jumpKnown(known, true);
+    if (this.in64) {
+      if (this.variant.row.mnemonic === "RET") this.returnTo(known);
+      this.jumpKnown(known, true);
+    }
     this.f.returnCall(this.fn(this.in64 ? "enter" : "jump"), known, this.budget(1));
     this.ended = true;
+  }
+
+  /**
+   * Returns to copied code that waits for this call: it is the innermost one, and whatever was translated still is. What the guest makes of
+   * its stack is its own affair: who returns elsewhere jumps there, and whoever waits is told when the run ends.
+   */
+  protected returnTo(target: I64): void {
+    const { f } = this;
+    const top = f.let(this.get("returnTop"));
+    const expected = f.loadExpr("i64.load", top, RETURN_STACK) as I64;
+    const map = f.loadExpr("i32.load", top, RETURN_STACK + 8) as I32;
+    const ready = this.budget(1).gtS(this.get("attention"));
+    f.if(expected.eq(target).and(map.eq(this.get("codeMap"))).and(ready), () => {
+      this.set("returnTop", top.sub(RETURN_SIZE));
+      this.set("ripPage", target.and(-4096));
+      this.endCall(this.budget(1));
+    });
+  }
+  /** Ends the function for who waits for a call: with the budget left, inverted. Exits are not below zero. */
+  protected endCall(left: I32): void {
+    this.f.return(left.xor(-1));
   }
 
   /** The frequent way of `enter` without a call: the page is in the code TLB, the byte has a record, nothing waits. */

@@ -7,7 +7,7 @@ import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/i
 import { CODE_KEYS } from "../code-cache.ts";
 import { MAX_PAGES, type Slots } from "../interpreter/build.ts";
 import { RECORD } from "../interpreter/record.ts";
-import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS } from "../memory-map.ts";
+import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS, RETURN_SIZE, RETURN_STACK } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
@@ -256,6 +256,7 @@ export class Jit {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
       // What is compiled already is left for: code is copied once.
       leaves: (record) => code.handlerOf(record) >= this.#p.firstSlot,
+      follows: false,
       targets: () => [],
     };
     const made = copyFunction({ name, slot }, this.#templates, code, near, offset, module);
@@ -317,6 +318,7 @@ export class Jit {
     const near: NearView = {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
       leaves: () => false,
+      follows: true,
       targets: (record) => this.#targetsFrom(place, this.#heat.targetsOf(record)),
     };
     const code = new NearCode(this.#templates, this.#code, near, LOOP_REACH);
@@ -349,11 +351,13 @@ export class Jit {
   dropPage(codePage: number): void {
     const regions = this.#byPage.get(codePage);
     if (!regions) return;
+    this.#forgetCalls();
     for (const region of regions) this.#drop(region);
   }
 
   /** All decoded code is dropped, and the records with it. */
   dropAll(): void {
+    this.#forgetCalls();
     for (const tier of TIERS) {
       for (const region of this.#regions[tier]) {
         region.alive = false;
@@ -368,6 +372,14 @@ export class Jit {
     this.#heat.clear();
     this.#known.clear();
     this.#refusals.clear();
+  }
+
+  /** No call returns to code that waits for it: it may be out of date. */
+  #forgetCalls(): void {
+    const { words } = this.#code;
+    for (let at = this.#p.registers.get("returnTop"); at > 0; at -= RETURN_SIZE) {
+      words.fill(-1, (RETURN_STACK + at) >> 2, ((RETURN_STACK + at) >> 2) + 2);
+    }
   }
 
   #drop(region: Region): void {

@@ -1,7 +1,7 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
 import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64, op } from "../../wasm/index.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
-import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE, REGION_ENTRIES } from "../memory-map.ts";
+import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE, REGION_ENTRIES, RETURN_STACK } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
@@ -244,12 +244,19 @@ export function controlFunctions(type: IndirectType) {
       () => f.let(rip.add(env.get("cs.base", "i64")).and(0xffff_ffff)),
     );
   };
+  /** Nobody waits for a call to return. No address that a jump may go to is -1. */
+  const forgetCalls = (f: FunctionBuilder, env: RuntimeEnv) => {
+    env.set("returnTop", i32(0));
+    f.store("i64.store", i32(0), i64(-1), RETURN_STACK);
+  };
   /** Runs from where the state's `rip` says. */
   const run = runtime("run", "i32", "i32", (f, env) => {
+    forgetCalls(f, env);
     f.returnCall(env.fn("enter"), linearRip(f, env), f.param(0, "i32").get());
   });
   /** One instruction from there, at scratch records `at`. */
   const runStep = runtime("run_step", "i32", "i32", (f, env) => {
+    forgetCalls(f, env);
     f.returnCall(env.fn("step_record"), linearRip(f, env), f.param(0, "i32").get());
   });
 

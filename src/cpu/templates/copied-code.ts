@@ -98,10 +98,10 @@ function assemble(nodes: ReadonlyMap<number, Near>, leaders: ReadonlySet<number>
       if (!node) break;
       inside.push(node);
       const { kind } = node.kind.template;
-      if (node.target !== undefined) follow(node.target);
+      if (node.target !== undefined && kind !== "call") follow(node.target);
       if (kind === "ends" || kind === "jump") break;
       at = node.next;
-      if (leaders.has(at) || kind === "branch") {
+      if (leaders.has(at) || kind === "branch" || kind === "call") {
         follow(at);
         break;
       }
@@ -277,10 +277,9 @@ class Copier {
       if ((template.clobbers & CLASS.vectors) !== 0) this.#vectors = 0;
       if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
     });
-    if (ending.kind === "plain") {
-      this.#retire(count);
-      this.#go(number, last.next);
-    }
+    if (ending.kind === "plain") this.#retire(count);
+    if (ending.kind === "call") [this.#scalars, this.#vectors] = [ALWAYS, 0];
+    if (ending.kind === "plain" || ending.kind === "call") this.#go(number, last.next);
   }
   /** The page that a block is on. */
   #pageOf(block: number): number {
@@ -337,7 +336,7 @@ class Copier {
         return;
       }
       const edge = this.#shape.edge(number, to);
-      if (node.kind.calls || edge === "back" || edge === "entry") this.#copy(template.warm, record, done);
+      if (edge === "back" || edge === "entry") this.#copy(template.warm, record, done);
       this.#copy(template.flush, record, done);
       this.#retire(count);
       this.#go(number, node.target!);

@@ -27,7 +27,7 @@ import type { Register } from "../interpreter/operand.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { RecordWriter } from "../interpreter/record-writer.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
-import { STATE_BASE } from "../memory-map.ts";
+import { RETURN_SIZE, RETURN_STACK, RETURNS, STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { FIELDS, offsetOf } from "../state.ts";
 import { CACHED, CLASS, cachedField, classOf, fieldAt, temporaryFrom } from "./cached-fields.ts";
@@ -67,6 +67,15 @@ class TemplateFunction extends FunctionBuilder {
   override return(...values: Expr[]): void {
     this.#observer?.regionLeft(this, this.loadExpr("i32.load", i32(0), STATE_BASE + offsetOf("budget")) as I32);
     super.return(...values);
+  }
+  /** To whoever waits for a call, with so much budget left. */
+  endCall(left: I32): void {
+    this.#observer?.regionLeft(this, left);
+    super.return(left.xor(-1));
+  }
+  /** On to whoever waits, with the exit that a call ended in. */
+  pass(exit: I32): void {
+    super.return(exit);
   }
   protected override writeCallee(target: Callable): void {
     this.hole(HOLE.callee, target.index);
@@ -228,6 +237,8 @@ class TemplateWriter extends RecordWriter {
     return writer.#template();
   }
 
+  #calls = false;
+
   #template(): Template {
     const marks = this.#marks;
     const end = this.#code.code.length;
@@ -245,7 +256,7 @@ class TemplateWriter extends RecordWriter {
     const zeroed = this.#code.zeroed.map((local) => local.index);
     const { reads, writes, clobbers } = this.#cache;
     const all = { locals, zeroed, reads, writes, clobbers };
-    if (marks.body < 0) return { kind: this.ended ? "ends" : "plain", body: part(0, end), ...all };
+    if (marks.body < 0) return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body: part(0, end), ...all };
     return {
       kind: marks.branches ? "branch" : "jump",
       body: part(0, marks.body),
@@ -372,7 +383,53 @@ class TemplateWriter extends RecordWriter {
 
   // ---- control
 
+  override jump(target: I64, undo?: () => void): void {
+    if (this.variant.row.mnemonic !== "CALL") {
+      super.jump(target, undo);
+      return;
+    }
+    const known = this.f.let(target);
+    this.checkTarget(known, undo);
+    this.#call(known, () => this.f.callFor("i32", this.fn("enter"), known, this.budget(1)));
+  }
+  /** Calls the function that the guest calls, and goes on behind it when that returns; where too many wait already, it is a jump. */
+  #call(target: I64, call: () => I32): void {
+    const { f } = this;
+    this.flushStack();
+    const top = f.let(this.get("returnTop").add(RETURN_SIZE));
+    const ready = this.budget(1).gtS(this.get("attention")).and(top.ltU(RETURNS * RETURN_SIZE));
+    f.if(ready.eqz(), () => f.returnCall(this.fn("enter"), target, this.budget(1)));
+    this.set("returnTop", top);
+    f.store("i64.store", top, this.nextRip(), RETURN_STACK);
+    f.store("i32.store", top, this.get("codeMap"), RETURN_STACK + 8);
+    this.#observer?.regionLeft(f, this.budget(1));
+    const end = f.let(call());
+    f.if(end.geS(0), () => this.#code.pass(end));
+    const left = f.param(1, "i32");
+    left.set(end.xor(-1));
+    this.#observer?.regionEntered(f, left.get() as I32);
+    this.#calls = true;
+    this.ended = true;
+  }
+  protected override endCall(left: I32): void {
+    this.#code.endCall(left);
+  }
+
   jumpRelative(condition?: I32, undo?: () => void): void {
+    if (this.variant.row.mnemonic === "CALL") {
+      const target = this.f.let(this.relativeTarget());
+      const link = this.f.load("i32.load", this.record(), RECORD.link);
+      const same = target.xor(this.get("ripPage", "i64")).and(-4096).eqz();
+      this.f.if(same.eqz(), () => this.checkTarget(target, undo));
+      this.#call(target, () =>
+        this.f.choose(
+          link,
+          () => this.f.callFor("i32", this.fn("dispatch"), link, this.budget(1)),
+          () => this.f.callFor("i32", this.fn("enter"), target, this.budget(1)),
+        ),
+      );
+      return;
+    }
     const code = this.#code.code;
     const marks = this.#marks;
     condition?.write(code);

@@ -43,9 +43,9 @@ interface AnyTemplate {
   readonly clobbers: number;
 }
 
-/** Control goes on behind it, or (ends) does not. */
+/** Control goes on behind it, or (ends) does not, or (call) comes back there, all that was done counted. */
 export interface PlainTemplate extends AnyTemplate {
-  readonly kind: "plain" | "ends";
+  readonly kind: "plain" | "ends" | "call";
 }
 
 /** A jump to a static target. */
