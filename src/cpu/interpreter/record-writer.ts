@@ -187,12 +187,16 @@ export abstract class RecordWriter extends InstructionWriter {
     const known = this.f.let(to);
     this.checkTarget(known, undo);
     this.flushStack();
-    if (this.in64) {
-      if (this.variant.row.mnemonic === "RET") this.returnTo(known);
-      this.jumpKnown(known, true);
-    }
-    this.f.returnCall(this.fn(this.in64 ? "enter" : "jump"), known, this.budget(1));
+    this.jumpChecked(known);
     this.ended = true;
+  }
+  /** To a target that may be jumped to, all else done. */
+  protected jumpChecked(target: I64): void {
+    if (this.in64) {
+      if (this.variant.row.mnemonic === "RET") this.returnTo(target);
+      this.jumpKnown(target, true);
+    }
+    this.f.returnCall(this.fn(this.in64 ? "enter" : "jump"), target, this.budget(1));
   }
 
   /**

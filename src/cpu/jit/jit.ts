@@ -256,7 +256,6 @@ export class Jit {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
       // What is compiled already is left for: code is copied once.
       leaves: (record) => code.handlerOf(record) >= this.#p.firstSlot,
-      follows: false,
       targets: () => [],
     };
     const made = copyFunction({ name, slot }, this.#templates, code, near, offset, module);
@@ -318,7 +317,6 @@ export class Jit {
     const near: NearView = {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
       leaves: () => false,
-      follows: true,
       targets: (record) => this.#targetsFrom(place, this.#heat.targetsOf(record)),
     };
     const code = new NearCode(this.#templates, this.#code, near, LOOP_REACH);

@@ -3,14 +3,14 @@
  * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
  * instruction is what the interpreter's handler does.
  */
-import { FunctionBuilder, type I32, type I64, i32, LOADS, Local, typed, type ValType } from "../../wasm/index.ts";
+import { FunctionBuilder, type I32, type I64, i32, type Label, LOADS, Local, typed, type ValType } from "../../wasm/index.ts";
 import { HANDLER } from "../interpreter/build.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import type { DecodedCode } from "../jit/decoded-code.ts";
 import { type Structure, structure } from "../jit/graph.ts";
 import { Layout } from "../jit/layout.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
-import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
+import { STATE_BASE } from "../memory-map.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
 import {
@@ -24,14 +24,16 @@ import {
   PARAMETERS,
   ZERO_FIELD,
 } from "./cached-fields.ts";
-import { copyPart, type Part, type Surroundings, type Template } from "./template.ts";
+import { type ComputedTemplate, copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import { type Near, NearCode, type NearView } from "./near-code.ts";
 import type { TemplateSet } from "./template-set.ts";
-import type { TemplateModule } from "./template-writer.ts";
+import { entryOf, type TemplateModule } from "./template-writer.ts";
 
 const PAGE = 4096;
 /** V8 compiles a function as a whole: this many instructions at most. */
 const MAX_INSTRUCTIONS = 250;
+/** A return looks whether it goes behind one of so many calls within the function. */
+const MAX_RETURNS = 4;
 
 interface Block {
   readonly pos: number;
@@ -62,7 +64,7 @@ export function copyFunction(
   const finder = new NearCode(set, code, view, MAX_INSTRUCTIONS);
   const nodes = finder.find(root);
   if (!nodes.has(root)) return undefined;
-  const graph = assemble(nodes, finder.leaders);
+  const graph = assemble(nodes, finder.leaders, returnsOf(nodes));
   const { blocks, numbers } = graph;
   // More entries would be more ways into loops, which then were none that WebAssembly knows.
   const entries = [...new Set([root, ...finder.returns])]
@@ -80,9 +82,36 @@ interface Graph {
   readonly blocks: Block[];
   /** Of blocks, by position. */
   readonly numbers: ReadonlyMap<number, number>;
+  readonly returns: ReadonlyMap<number, readonly number[]>;
 }
 
-function assemble(nodes: ReadonlyMap<number, Near>, leaders: ReadonlySet<number>): Graph {
+/** Where returns go to, by their positions: behind the calls within the function that come to them. */
+function returnsOf(nodes: ReadonlyMap<number, Near>): Map<number, number[]> {
+  const returns = new Map<number, number[]>();
+  for (const call of nodes.values()) {
+    if (!call.kind.calls || call.target === undefined || !nodes.has(call.target) || !nodes.has(call.next)) continue;
+    const seen = new Set([call.target]);
+    for (const pos of seen) {
+      const node = nodes.get(pos);
+      if (!node) continue;
+      const { kind, target, next } = node;
+      if (kind.variant.row.mnemonic === "RET") {
+        const list = returns.get(pos);
+        if (!list) returns.set(pos, [call.next]);
+        else if (list.length < MAX_RETURNS && !list.includes(call.next)) list.push(call.next);
+      }
+      if (target !== undefined && !kind.calls) seen.add(target);
+      if (kind.calls || !kind.variant.row.attributes.has("end")) seen.add(next);
+    }
+  }
+  return returns;
+}
+
+function assemble(
+  nodes: ReadonlyMap<number, Near>,
+  leaders: ReadonlySet<number>,
+  returns: ReadonlyMap<number, readonly number[]>,
+): Graph {
   const numbers = new Map<number, number>();
   for (const pos of leaders) if (nodes.has(pos)) numbers.set(pos, numbers.size);
   const blocks: Block[] = [];
@@ -98,17 +127,19 @@ function assemble(nodes: ReadonlyMap<number, Near>, leaders: ReadonlySet<number>
       if (!node) break;
       inside.push(node);
       const { kind } = node.kind.template;
-      if (node.target !== undefined && kind !== "call") follow(node.target);
-      if (kind === "ends" || kind === "jump") break;
+      if (node.target !== undefined) follow(node.target);
+      for (const to of returns.get(at) ?? []) follow(to);
+      const waits = kind === "call" || (node.kind.calls && !numbers.has(node.target ?? -1));
+      if (!waits && (kind === "ends" || kind === "jump" || kind === "computed")) break;
       at = node.next;
-      if (leaders.has(at) || kind === "branch" || kind === "call") {
+      if (leaders.has(at) || kind === "branch" || waits) {
         follow(at);
         break;
       }
     }
     blocks.push({ pos, nodes: inside, successors, liveIn: true });
   }
-  return { blocks, numbers };
+  return { blocks, numbers, returns };
 }
 
 const RIP_PAGE = cachedField("ripPage");
@@ -141,11 +172,12 @@ class Copier {
   readonly #blocks: readonly Block[];
   readonly #shape: Structure;
   readonly #numbers: ReadonlyMap<number, number>;
+  readonly #returns: ReadonlyMap<number, readonly number[]>;
   readonly #module: TemplateModule;
   readonly #layout: Layout;
   readonly #around: Surroundings;
-  /** Blocks outside the loop around all. */
-  #again = 0;
+  /** The loop around all. */
+  #again!: Label;
   #locals = PARAMETERS;
   /** Cached fields that are in their locals here, as bit masks: scalars and vectors. */
   #scalars = ALWAYS;
@@ -170,6 +202,7 @@ class Copier {
     this.#blocks = graph.blocks;
     this.#shape = shape;
     this.#numbers = graph.numbers;
+    this.#returns = graph.returns;
     this.#module = module;
     this.#layout = new Layout(f, shape, (block) => this.#block(block));
     this.#around = {
@@ -183,13 +216,14 @@ class Copier {
   write(): void {
     const f = this.#f;
     this.#findLive();
-    const record = f.param(0, "i32").get() as I32;
+    const entry = f.param(0, "i32");
+    const record = entry.get() as I32;
     f.if(this.#field("flagKind"), () => f.returnCall(this.#module.fn("dispatch_settled"), record, this.#budget()));
     this.#module.observer?.regionEntered(f, this.#budget());
-    const word = f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32;
+    entry.set(entryOf(f, record));
     f.loop((again) => {
-      this.#again = again.depth;
-      this.#layout.writeAll(() => word.and(MAX_ENTRIES - 1));
+      this.#again = again;
+      this.#layout.writeAll(() => entry.get() as I32);
       f.unreachable();
     });
     f.unreachable();
@@ -234,12 +268,14 @@ class Copier {
     this.#goesOn = false;
     const last = nodes.at(-1)!;
     const count = nodes.length;
-    const ending = last.kind.template;
+    const waits = last.kind.calls && !this.#numbers.has(last.target ?? -1) ? last.kind.waits?.() : undefined;
+    const ending = waits ?? last.kind.template;
     let live = true;
     if (ending.kind !== "ends") live = ending.kind !== "jump" && this.#liveAt(number, last.next);
     if (ending.kind === "branch" || ending.kind === "jump") live ||= this.#liveAt(number, last.target);
     // From the end: whose flags are seen.
     const templates: (Template | undefined)[] = nodes.map((node) => node.kind.template);
+    templates[count - 1] = ending;
     let from = count - 1;
     if (ending.kind === "branch" && count > 1) {
       const before = nodes[count - 2]!;
@@ -276,6 +312,7 @@ class Copier {
       this.#scalars &= NONE_OF[template.clobbers & ~CLASS.vectors]!;
       if ((template.clobbers & CLASS.vectors) !== 0) this.#vectors = 0;
       if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
+      if (template.kind === "computed") this.#jumpComputed(number, template, record, i, last);
     });
     if (ending.kind === "plain") this.#retire(count);
     if (ending.kind === "call") [this.#scalars, this.#vectors] = [ALWAYS, 0];
@@ -287,7 +324,7 @@ class Copier {
   }
 
   #copy(part: Part, record: number, done: number): void {
-    this.#around.depth = this.#f.depth - this.#again;
+    this.#around.depth = this.#f.depth - this.#again.depth;
     copyPart(this.#f.code, part, this.#around, record, done);
   }
   /** A cached field by its number, or by the field of the record that names it. */
@@ -353,6 +390,22 @@ class Copier {
     this.#go(number, node.next);
   }
 
+  /** A jump to a computed target. `done`: instructions in front of it. */
+  #jumpComputed(number: number, template: ComputedTemplate, record: number, done: number, node: Near): void {
+    const page = this.#pageOf(number);
+    const target = new Local(this.#f, "i64", template.target).get() as I64;
+    const [scalars, vectors] = [this.#scalars, this.#vectors];
+    for (const pos of this.#returns.get(node.pos) ?? []) {
+      if (!this.#numbers.has(pos)) continue;
+      this.#f.if(target.eq(this.#ripPage().add(pos - page * PAGE)), () => {
+        this.#retire(done + 1);
+        this.#go(number, pos);
+      });
+      [this.#scalars, this.#vectors] = [scalars, vectors];
+    }
+    this.#copy(template.leave, record, done);
+  }
+
   #retire(count: number): void {
     this.#f.param(1, "i32").set(this.#budget().sub(count));
   }
@@ -366,12 +419,15 @@ class Copier {
     if (edge === "back" || edge === "entry") {
       this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(this.#ripPage(), pos - page * PAGE));
     }
-    if (edge === "out" || edge === "entry") {
+    if (edge === "out") {
       this.#leave(page, pos);
       return;
     }
     this.#turnTo(page, Math.floor(pos / PAGE), pos);
-    if (edge === "inline") {
+    if (edge === "entry") {
+      this.#f.param(0, "i32").set(i32(this.#shape.entries.indexOf(to!)));
+      this.#f.br(this.#again);
+    } else if (edge === "inline") {
       this.#goesOn = this.#shape.isHeader[to!] === 0;
       this.#layout.tree(to!);
     } else if (edge === "forward") this.#layout.toMerge(to!);

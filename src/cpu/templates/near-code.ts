@@ -27,8 +27,6 @@ export interface NearView {
   pageAt(distance: number): number;
   /** Whether a record is left alone. */
   leaves(record: number): boolean;
-  /** Whether code that is called belongs to what is near. */
-  readonly follows: boolean;
   /** Where the jump to a computed address of a record has been seen to go. */
   targets(record: number): readonly number[];
 }
@@ -57,7 +55,9 @@ export class NearCode {
     const nodes = this.#nodes;
     const { leaders } = this;
     const near = [root];
-    for (let start = near.shift(); start !== undefined; start = near.shift()) {
+    // What is called comes after what is not, as long as there is room.
+    const called: number[] = [];
+    for (let start = near.shift(); start !== undefined; start = near.shift() ?? called.shift()) {
       leaders.add(start);
       for (let pos = start; ; ) {
         if (nodes.has(pos)) {
@@ -70,7 +70,7 @@ export class NearCode {
         const { kind, next, target } = node;
         const how = kind.template.kind;
         near.push(...node.targets);
-        if (target !== undefined && (!kind.calls || this.#view.follows)) near.push(target);
+        if (target !== undefined) (kind.calls ? called : near).push(target);
         if (how === "branch") leaders.add(next);
         else if (how !== "plain") {
           // Other jumps come back only if they are calls.

@@ -7,7 +7,7 @@ import { effectOf, type FlagEffect, isSwitch } from "../interpreter/pairs.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import type { Template } from "./template.ts";
-import { NoTemplate, writeTemplate } from "./template-writer.ts";
+import { NoTemplate, type TemplateSource, writeTemplate } from "./template-writer.ts";
 
 /** What is known of all instructions of a variant. */
 export interface Kind {
@@ -17,6 +17,8 @@ export interface Kind {
   /** A jump or call that may stay within a function. */
   readonly jumps: boolean;
   readonly calls: boolean;
+  /** The template of a call that waits for its return. */
+  readonly waits: (() => Template) | undefined;
   /** Its template without flags, where it sets any and may do without. */
   readonly flagless: (() => Template) | undefined;
 }
@@ -58,7 +60,7 @@ export class TemplateSet {
   pair(first: number, second: number, flagless: boolean): Template | undefined {
     const slot = this.#slots.pair(first, second);
     const pair = slot === undefined ? undefined : this.#slots.pairIn(slot);
-    return pair && this.#template(slot! * 2 + (flagless ? 1 : 0), pair.first, pair.second, flagless);
+    return pair && this.#template(slot! * 2 + (flagless ? 1 : 0), { ...pair, flagless, waits: false });
   }
 
   /** What an instruction means for flags set before it. `immediate`: of its record. */
@@ -78,19 +80,20 @@ export class TemplateSet {
     return {
       slot,
       variant,
-      template: this.#template(slot * 2, variant, undefined, false),
+      template: this.#template(slot * 2, { first: variant, flagless: false, waits: false }),
       jumps: relative,
       calls,
-      flagless: sets ? () => this.#template(slot * 2 + 1, variant, undefined, true) : undefined,
+      waits: calls && relative ? () => this.#template(slot * 2 + 1, { first: variant, flagless: false, waits: true }) : undefined,
+      flagless: sets ? () => this.#template(slot * 2 + 1, { first: variant, flagless: true, waits: false }) : undefined,
     };
   }
 
-  #template(key: number, first: Variant, second: Variant | undefined, flagless: boolean): Template {
+  #template(key: number, source: TemplateSource): Template {
     const known = this.#templates.get(key);
     if (known) return known;
     const template = writeTemplate(
       { fn: (name) => this.#callee(name), effects: this.#effects, observer: this.#observer },
-      { first, second, flagless },
+      source,
     );
     this.#templates.set(key, template);
     return template;

@@ -27,7 +27,8 @@ import type { Register } from "../interpreter/operand.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { RecordWriter } from "../interpreter/record-writer.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
-import { RETURN_SIZE, RETURN_STACK, RETURNS, STATE_BASE } from "../memory-map.ts";
+import { MAX_ENTRIES } from "../jit/region-code.ts";
+import { ARENA_BASE, REGION_ENTRIES, RETURN_SIZE, RETURN_STACK, RETURNS, STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { FIELDS, offsetOf } from "../state.ts";
 import { CACHED, CLASS, cachedField, classOf, fieldAt, temporaryFrom } from "./cached-fields.ts";
@@ -118,6 +119,8 @@ export interface TemplateSource {
   readonly first: Variant;
   readonly second?: Variant | undefined;
   readonly flagless: boolean;
+  /** A call that waits for its return: of a function elsewhere. */
+  readonly waits: boolean;
 }
 
 export function writeTemplate(module: TemplateModule, source: TemplateSource): Template {
@@ -210,9 +213,11 @@ class TemplateWriter extends RecordWriter {
     cache: Cache,
     variant: Variant,
     stackLocal: boolean,
+    waits: boolean,
     before?: TemplateWriter,
   ) {
     super(f, env, variant, stackLocal, before);
+    this.#waits = waits;
     this.#code = f;
     this.#cache = cache;
     this.#observer = env.observer;
@@ -220,16 +225,16 @@ class TemplateWriter extends RecordWriter {
 
   /** Undefined where it turns out that the stack pointer has to wait in a local. */
   static write(module: TemplateModule, source: TemplateSource, stackLocal: boolean): Template | undefined {
-    const { first, second, flagless } = source;
+    const { first, second, flagless, waits } = source;
     const f = new TemplateFunction(first.row.mnemonic, module.observer);
     const cache = new Cache(f);
     const env = environment(f, module, cache, flagless);
-    const head = new TemplateWriter(f, env, cache, first, stackLocal);
+    const head = new TemplateWriter(f, env, cache, first, stackLocal, waits);
     let writer = head;
     if (second) {
       head.flags.remember();
       head.writeBody();
-      writer = new TemplateWriter(f, env, cache, second, false, head);
+      writer = new TemplateWriter(f, env, cache, second, false, false, head);
     }
     writer.writeBody();
     if (!writer.ended) writer.next();
@@ -237,7 +242,10 @@ class TemplateWriter extends RecordWriter {
     return writer.#template();
   }
 
+  readonly #waits: boolean;
   #calls = false;
+  /** Local of a computed target. */
+  #target = -1;
 
   #template(): Template {
     const marks = this.#marks;
@@ -256,6 +264,15 @@ class TemplateWriter extends RecordWriter {
     const zeroed = this.#code.zeroed.map((local) => local.index);
     const { reads, writes, clobbers } = this.#cache;
     const all = { locals, zeroed, reads, writes, clobbers };
+    if (this.#target >= 0) {
+      return {
+        kind: "computed",
+        body: part(0, marks.body),
+        leave: part(marks.body, end),
+        target: this.#target,
+        ...all,
+      };
+    }
     if (marks.body < 0) return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body: part(0, end), ...all };
     return {
       kind: marks.branches ? "branch" : "jump",
@@ -392,6 +409,13 @@ class TemplateWriter extends RecordWriter {
     this.checkTarget(known, undo);
     this.#call(known, () => this.f.callFor("i32", this.fn("enter"), known, this.budget(1)));
   }
+  protected override jumpChecked(target: I64): void {
+    const local = this.#code.temporary("i64");
+    local.set(target);
+    this.#target = local.index;
+    this.#marks.body = this.#code.code.length;
+    super.jumpChecked(local.get() as I64);
+  }
   /** Calls the function that the guest calls, and goes on behind it when that returns; where too many wait already, it is a jump. */
   #call(target: I64, call: () => I32): void {
     const { f } = this;
@@ -416,7 +440,7 @@ class TemplateWriter extends RecordWriter {
   }
 
   jumpRelative(condition?: I32, undo?: () => void): void {
-    if (this.variant.row.mnemonic === "CALL") {
+    if (this.#waits) {
       const target = this.f.let(this.relativeTarget());
       const link = this.f.load("i32.load", this.record(), RECORD.link);
       const same = target.xor(this.get("ripPage", "i64")).and(-4096).eqz();
@@ -464,7 +488,7 @@ class TemplateWriter extends RecordWriter {
     const handler = this.f.loadExpr("i32.load16_u", record, RECORD.handler) as I32;
     this.f.if(handler.eq(this.#hole("i32", HOLE.slot, 0)), () => {
       const left = this.budget(1);
-      this.f.param(0, "i32").set(record);
+      this.f.param(0, "i32").set(entryOf(this.f, record));
       this.f.param(1, "i32").set(left);
       this.#code.code.u8(0x0c);
       this.#code.hole(HOLE.depth, this.#code.depth);
@@ -476,6 +500,10 @@ class TemplateWriter extends RecordWriter {
     this.leaveLate();
   }
 }
+
+/** Number of the entry that a record of compiled code is. */
+export const entryOf = (f: FunctionBuilder, record: I32): I32 =>
+  (f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32).and(MAX_ENTRIES - 1);
 
 function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, flagless: boolean): RuntimeEnv {
   const find = (name: string) => {

@@ -48,6 +48,14 @@ export interface PlainTemplate extends AnyTemplate {
   readonly kind: "plain" | "ends" | "call";
 }
 
+/** A jump to a computed target, which is in a local behind `body`. */
+export interface ComputedTemplate extends AnyTemplate {
+  readonly kind: "computed";
+  readonly target: number;
+  /** Jumps to where no copied code of this function is. */
+  readonly leave: Part;
+}
+
 /** A jump to a static target. */
 export interface JumpTemplate extends AnyTemplate {
   /** branch: `body` leaves on the stack whether the jump is taken. */
@@ -61,7 +69,7 @@ export interface JumpTemplate extends AnyTemplate {
   /** In front of what follows, where it is not taken. */
   readonly next: Part;
 }
-export type Template = PlainTemplate | JumpTemplate;
+export type Template = PlainTemplate | ComputedTemplate | JumpTemplate;
 
 /** Where a template is copied to. */
 export interface Surroundings {
