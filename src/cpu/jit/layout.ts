@@ -25,6 +25,8 @@ export class Layout {
     }
     this.#within(this.#sorted(children[order.length - 1]!), () => {
       const labels = entries.map((b) => this.#ends[b]!);
+      // Most come in at the first, and a processor foresees a branch better than a jump through a table.
+      this.#f.brIf(labels[0]!, entry().eqz());
       this.#f.brTable(labels, labels[0]!, entry());
     });
   }

@@ -64,7 +64,7 @@ export function copyFunction(
   const finder = new NearCode(set, code, view, MAX_INSTRUCTIONS);
   const nodes = finder.find(root);
   if (!nodes.has(root)) return undefined;
-  const graph = assemble(nodes, finder.leaders, returnsOf(nodes));
+  const graph = assemble(nodes, finder.leaders, innerCalls(nodes));
   const { blocks, numbers } = graph;
   // More entries would be more ways into loops, which then were none that WebAssembly knows.
   const entries = [...new Set([root, ...finder.returns])]
@@ -82,20 +82,27 @@ interface Graph {
   readonly blocks: Block[];
   /** Of blocks, by position. */
   readonly numbers: ReadonlyMap<number, number>;
+  readonly inner: InnerCalls;
+}
+
+/** Calls that stay in the function, by position: what they call returns in it. And where such returns go to. */
+interface InnerCalls {
+  readonly calls: ReadonlySet<number>;
   readonly returns: ReadonlyMap<number, readonly number[]>;
 }
 
-/** Where returns go to, by their positions: behind the calls within the function that come to them. */
-function returnsOf(nodes: ReadonlyMap<number, Near>): Map<number, number[]> {
+function innerCalls(nodes: ReadonlyMap<number, Near>): InnerCalls {
   const returns = new Map<number, number[]>();
+  const calls = new Set<number>();
   for (const call of nodes.values()) {
-    if (!call.kind.calls || call.target === undefined || !nodes.has(call.target) || !nodes.has(call.next)) continue;
+    if (!call.kind.calls || call.target === undefined || !nodes.has(call.target)) continue;
     const seen = new Set([call.target]);
     for (const pos of seen) {
       const node = nodes.get(pos);
       if (!node) continue;
       const { kind, target, next } = node;
       if (kind.variant.row.mnemonic === "RET") {
+        calls.add(call.pos);
         const list = returns.get(pos);
         if (!list) returns.set(pos, [call.next]);
         else if (list.length < MAX_RETURNS && !list.includes(call.next)) list.push(call.next);
@@ -104,13 +111,13 @@ function returnsOf(nodes: ReadonlyMap<number, Near>): Map<number, number[]> {
       if (kind.calls || !kind.variant.row.attributes.has("end")) seen.add(next);
     }
   }
-  return returns;
+  return { calls, returns };
 }
 
 function assemble(
   nodes: ReadonlyMap<number, Near>,
   leaders: ReadonlySet<number>,
-  returns: ReadonlyMap<number, readonly number[]>,
+  inner: InnerCalls,
 ): Graph {
   const numbers = new Map<number, number>();
   for (const pos of leaders) if (nodes.has(pos)) numbers.set(pos, numbers.size);
@@ -127,9 +134,9 @@ function assemble(
       if (!node) break;
       inside.push(node);
       const { kind } = node.kind.template;
-      if (node.target !== undefined) follow(node.target);
-      for (const to of returns.get(at) ?? []) follow(to);
-      const waits = kind === "call" || (node.kind.calls && !numbers.has(node.target ?? -1));
+      const waits = node.kind.calls && !inner.calls.has(at);
+      if (node.target !== undefined && !waits) follow(node.target);
+      for (const to of inner.returns.get(at) ?? []) follow(to);
       if (!waits && (kind === "ends" || kind === "jump" || kind === "computed")) break;
       at = node.next;
       if (leaders.has(at) || kind === "branch" || waits) {
@@ -139,7 +146,7 @@ function assemble(
     }
     blocks.push({ pos, nodes: inside, successors, liveIn: true });
   }
-  return { blocks, numbers, returns };
+  return { blocks, numbers, inner };
 }
 
 const RIP_PAGE = cachedField("ripPage");
@@ -172,7 +179,7 @@ class Copier {
   readonly #blocks: readonly Block[];
   readonly #shape: Structure;
   readonly #numbers: ReadonlyMap<number, number>;
-  readonly #returns: ReadonlyMap<number, readonly number[]>;
+  readonly #inner: InnerCalls;
   readonly #module: TemplateModule;
   readonly #layout: Layout;
   readonly #around: Surroundings;
@@ -202,7 +209,7 @@ class Copier {
     this.#blocks = graph.blocks;
     this.#shape = shape;
     this.#numbers = graph.numbers;
-    this.#returns = graph.returns;
+    this.#inner = graph.inner;
     this.#module = module;
     this.#layout = new Layout(f, shape, (block) => this.#block(block));
     this.#around = {
@@ -268,7 +275,7 @@ class Copier {
     this.#goesOn = false;
     const last = nodes.at(-1)!;
     const count = nodes.length;
-    const waits = last.kind.calls && !this.#numbers.has(last.target ?? -1) ? last.kind.waits?.() : undefined;
+    const waits = last.kind.calls && !this.#inner.calls.has(last.pos) ? last.kind.waits?.() : undefined;
     const ending = waits ?? last.kind.template;
     let live = true;
     if (ending.kind !== "ends") live = ending.kind !== "jump" && this.#liveAt(number, last.next);
@@ -316,7 +323,9 @@ class Copier {
     });
     if (ending.kind === "plain") this.#retire(count);
     if (ending.kind === "call") [this.#scalars, this.#vectors] = [ALWAYS, 0];
-    if (ending.kind === "plain" || ending.kind === "call") this.#go(number, last.next);
+    if (ending.kind === "plain") this.#go(number, last.next);
+    // Who returned has made the page behind the call that of the code that runs.
+    if (ending.kind === "call") this.#go(number, last.next, Math.floor(last.next / PAGE));
   }
   /** The page that a block is on. */
   #pageOf(block: number): number {
@@ -395,7 +404,7 @@ class Copier {
     const page = this.#pageOf(number);
     const target = new Local(this.#f, "i64", template.target).get() as I64;
     const [scalars, vectors] = [this.#scalars, this.#vectors];
-    for (const pos of this.#returns.get(node.pos) ?? []) {
+    for (const pos of this.#inner.returns.get(node.pos) ?? []) {
       if (!this.#numbers.has(pos)) continue;
       this.#f.if(target.eq(this.#ripPage().add(pos - page * PAGE)), () => {
         this.#retire(done + 1);
@@ -410,11 +419,10 @@ class Copier {
     this.#f.param(1, "i32").set(this.#budget().sub(count));
   }
 
-  /** Goes from the end of a block to a position. */
-  #go(from: number, pos: number): void {
+  /** Goes from the end of a block, on its page or another, to a position. */
+  #go(from: number, pos: number, page = this.#pageOf(from)): void {
     const to = this.#numbers.get(pos);
     const edge = to === undefined ? "out" : this.#shape.edge(from, to);
-    const page = this.#pageOf(from);
     // What may be part of a loop ends in time.
     if (edge === "back" || edge === "entry") {
       this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(this.#ripPage(), pos - page * PAGE));
