@@ -15,7 +15,7 @@ import {
 } from "../../wasm/index.ts";
 import type { Addressing, Variant } from "../instruction-writer.ts";
 import { settleFlags, storeFlags } from "../jit/region-flags.ts";
-import { STATE_BASE } from "../memory-map.ts";
+import { MAX_PAGES, STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
 import { DEBUG_FUNCTIONS } from "../runtime/debug.ts";
@@ -36,9 +36,6 @@ export interface HandlerTable {
   readonly first: number;
   readonly size: number;
 }
-
-/** The most memory a wasm32 memory can have, in 64 KiB pages. */
-export const MAX_PAGES = 65536;
 
 const SIZES = [16, 32, 64] as const;
 const REPS = ["none", "rep", "repne"] as const;

@@ -1,6 +1,7 @@
 /** The machine's thread. */
 import { parentPort, workerData } from "node:worker_threads";
-import { type MachineStart, runMachine } from "../../vmm/index.ts";
+import type { MachineStart } from "../../vmm/index.ts";
+import { runMachine } from "../../vmm/machine-worker.ts";
 import { cachedInterpreter } from "./engine-cache.ts";
 import { hostClock, hostEntropy } from "./host-clock.ts";
 
