@@ -13,7 +13,6 @@ import {
   sampler,
   VirtualMachine,
 } from "../../vmm/index.ts";
-import { keptEngine } from "./engine-cache.ts";
 import { readUserFile } from "./files.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
 import { makeMachineThread } from "./machine-thread.ts";
@@ -54,7 +53,7 @@ export class Vm extends VirtualMachine {
         config.kernel === undefined
           ? defaultGuest(config, console, onProgress)
           : bootOwnKernel(config, config.kernel, readUserFile),
-        keptEngine("interpreter"),
+        import("./engine-cache.ts").then(({ keptEngine }) => keptEngine("interpreter")),
       ]);
       memory = createGuestMemory(config.memory);
       thread = await waiting.start({ memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot, engine });
