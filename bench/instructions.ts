@@ -7,7 +7,8 @@ import { Cpu, type CpuModel } from "#dist/cpu/index.js";
 import { PHYSICAL_BITS } from "#dist/cpu/runtime/paging.js";
 import { createGuestMemory, guestRam } from "#dist/sys/node/guest-memory.js";
 import { hostClock, hostEntropy } from "#dist/sys/node/host-clock.js";
-import { HostLink, Machine, MachineLink } from "#dist/vmm/index.js";
+import { HostLink, MachineLink } from "#dist/vmm/link.js";
+import { Machine } from "#dist/vmm/machine.js";
 
 export interface InstructionCounts {
   /** Retired by each kernel, as measured between its two lines: exact to a slice of the run loop. */

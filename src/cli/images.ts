@@ -1,6 +1,6 @@
 /** `viv image ls|build|rm`. */
 import { buildDefaultGuest, type ImageStore, listImages, removeImage, type StoredImage } from "../image/index.ts";
-import { guestPorts } from "../sys/node/index.ts";
+import { guestPorts } from "../sys/node/guest.ts";
 import { EXIT } from "./exit-status.ts";
 import { columns } from "./output.ts";
 import { progressDisplay } from "./progress.ts";

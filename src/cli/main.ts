@@ -1,20 +1,17 @@
 #!/usr/bin/env node
 /** The `viv` command. */
-import { doctorCommand } from "./doctor.ts";
 import { EXIT, messageOf, statusOf } from "./exit-status.ts";
-import { buildCommand, listCommand, removeCommand } from "./images.ts";
 import { flushed } from "./output.ts";
 import { type Actions, runProgram } from "./program.ts";
-import { runCommand } from "./run-command.ts";
-import { runConsole } from "./run-console.ts";
 
+/** Each is loaded only where it runs. */
 const actions: Actions = {
-  runCommand,
-  runConsole,
-  listImages: listCommand,
-  buildImage: buildCommand,
-  removeImages: removeCommand,
-  doctor: doctorCommand,
+  runCommand: async (...given) => (await import("./run-command.ts")).runCommand(...given),
+  runConsole: async (...given) => (await import("./run-console.ts")).runConsole(...given),
+  listImages: async (...given) => (await import("./images.ts")).listCommand(...given),
+  buildImage: async (...given) => (await import("./images.ts")).buildCommand(...given),
+  removeImages: async (...given) => (await import("./images.ts")).removeCommand(...given),
+  doctor: async (...given) => (await import("./doctor.ts")).doctorCommand(...given),
 };
 
 async function main(argv: readonly string[]): Promise<number> {

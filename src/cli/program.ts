@@ -1,7 +1,7 @@
 /** The command line as commander sees it. The flags of a machine come from the configuration's table. */
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
-import { CONFIG_ROWS, describeRow, type MachineConfig } from "../vmm/index.ts";
+import { CONFIG_ROWS, describeRow, type MachineConfig } from "../vmm/config.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 /** What each command does; `main.ts` brings the real ones, tests others. Each returns the exit status. */

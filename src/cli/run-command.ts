@@ -1,6 +1,8 @@
 /** `viv run -- COMMAND`: a command in the default guest, with its streams, its signals and its exit status as ours. */
 import { constants } from "node:os";
-import { type MachineConfig, VivError, Vm } from "../sys/node/index.ts";
+import { VivError } from "../base/index.ts";
+import { Vm } from "../sys/node/vm.ts";
+import type { MachineConfig } from "../vmm/index.ts";
 import { EXIT } from "./exit-status.ts";
 import { watchSignals } from "./interruption.ts";
 import { writeTo } from "./output.ts";

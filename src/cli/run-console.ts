@@ -3,14 +3,10 @@
  * shell reads), or the serial console of a kernel of the user's.
  */
 import type { ReadStream } from "node:tty";
-import {
-  chooseAccelerator,
-  describeEnd,
-  type MachineConfig,
-  type MachineEnd,
-  Terminal,
-  Vm,
-} from "../sys/node/index.ts";
+import { chooseAccelerator } from "../sys/node/accelerator.ts";
+import { Terminal } from "../sys/node/terminal.ts";
+import { Vm } from "../sys/node/vm.ts";
+import { describeEnd, type MachineConfig, type MachineEnd } from "../vmm/index.ts";
 import { EscapeKeys, KEY_HELP } from "./escape-keys.ts";
 import { EXIT } from "./exit-status.ts";
 import { watchSignals } from "./interruption.ts";

@@ -5,12 +5,11 @@
 import { Decoder } from "../isa/decode.ts";
 import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
-import { type CpuModel, featuresOf } from "./cpuid.ts";
-import { MAX_PAGES } from "./interpreter/build.ts";
 import type { Thresholds } from "./jit/heat.ts";
 import { Jit, type JitPorts } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
 import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
+import { type CpuModel, featuresOf } from "./models.ts";
 import type { CpuPorts, PortSize } from "./ports.ts";
 import { Registers } from "./registers.ts";
 import { STEP, WATCH } from "./runtime/debug.ts";
@@ -77,15 +76,6 @@ export interface Instruments {
 const newJit = (ports: JitPorts): Jit => new Jit(ports);
 
 export type RunOutcome = "running" | "halted" | "shutdown";
-
-const PAGE = 65536;
-
-/** Pages of 64 KiB a machine's memory needs. Throws RangeError where guest RAM does not fit beside the engine's part. */
-export function memoryPages(ramSize: number): number {
-  const pages = Math.ceil((RAM_BASE + ramSize) / PAGE);
-  if (pages > MAX_PAGES) throw new RangeError(`guest RAM of ${ramSize} bytes does not fit in one WebAssembly memory`);
-  return pages;
-}
 
 /** Where the run loop finds what it looks at each time, in words of linear memory. */
 const wordOf = (field: string): number => (STATE_BASE + offsetOf(field)) >> 2;

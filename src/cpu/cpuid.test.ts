@@ -1,6 +1,7 @@
 /** CPUID as a guest reads it, beside what the SDM (vol. 2, CPUID; vol. 4, table 2-2) says of the bits. */
 import { describe, expect, it } from "vitest";
-import { type CpuModel, cpuid, featuresOf } from "./cpuid.ts";
+import { cpuid } from "./cpuid.ts";
+import { type CpuModel, featuresOf } from "./models.ts";
 import { MSR, MSR_ROWS } from "./msr.ts";
 
 const ask = (model: CpuModel, leaf: number, subleaf: number) =>

@@ -2,7 +2,7 @@
  * Where everything lies in the one linear memory of a machine. The first part belongs to the engine, guest RAM follows;
  * the engine's part is reserved, not used: pages nobody touches cost nothing.
  */
-import { KiB, MiB } from "../base/index.ts";
+import { GiB, KiB, MiB } from "../base/index.ts";
 import { STATE_SIZE } from "./state.ts";
 
 /** The vCPU's state. The first 4 KiB of memory stay empty, so that a zero pointer hits nothing. */
@@ -133,6 +133,17 @@ export const REGION_EXITS = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_B
 export const REGION_MAPS = REGION_EXITS + 512 * KiB;
 
 export const RAM_BASE = REGION_EXITS + 2 * MiB;
+
+const PAGE = 64 * KiB;
+/** The most memory a wasm32 memory can have, in pages. */
+export const MAX_PAGES = (4 * GiB) / PAGE;
+
+/** Pages of 64 KiB a machine's memory needs. Throws RangeError where guest RAM does not fit beside the engine's part. */
+export function memoryPages(ramSize: number): number {
+  const pages = Math.ceil((RAM_BASE + ramSize) / PAGE);
+  if (pages > MAX_PAGES) throw new RangeError(`guest RAM of ${ramSize} bytes does not fit in one WebAssembly memory`);
+  return pages;
+}
 
 /** Addresses of parts that lie one behind the other, by their sizes; `size` is where the last one ends. */
 function layOut<Names extends string>(base: number, sizes: Record<Names, number>): Record<Names | "size", number> {

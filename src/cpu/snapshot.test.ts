@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { noDevices } from "../../tests/no-devices.ts";
-import { Cpu, memoryPages } from "./cpu.ts";
+import { Cpu } from "./cpu.ts";
+import { memoryPages } from "./memory-map.ts";
 
 const RAM = 0x20_0000;
 function cpu(): Cpu {

@@ -33,8 +33,8 @@ export interface Software {
 /** The modules: all that every model has, and AVX. */
 export type EnginePart = "interpreter" | "avx";
 
-/** Bytes that generateInterpreter of this very version wrote before. */
-export type GeneratedParts = Partial<Record<EnginePart, () => Uint8Array>>;
+/** What generateInterpreter of this very version wrote before: bytes, or compiled already. */
+export type GeneratedParts = Partial<Record<EnginePart, () => Uint8Array | WebAssembly.Module>>;
 
 let made: Software | undefined;
 
@@ -57,8 +57,10 @@ export function software(generated: GeneratedParts = {}): Software {
 export const observedSoftware = (observer: CodeObserver): Software => make({}, observer);
 
 function make(generated: GeneratedParts, observer?: CodeObserver): Software {
-  const compile = (part: EnginePart) =>
-    new WebAssembly.Module(generated[part]?.() ?? generateInterpreter(part, observer));
+  const compile = (part: EnginePart) => {
+    const module = generated[part]?.() ?? generateInterpreter(part, observer);
+    return module instanceof WebAssembly.Module ? module : new WebAssembly.Module(module);
+  };
   let avx: WebAssembly.Module | undefined;
   return {
     observer,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { VivError } from "../base/index.ts";
-import { buildDefaultGuest, consoleParameters, type GuestPorts, listImages, removeImage } from "./build.ts";
+import { buildDefaultGuest, type GuestPorts, listImages, removeImage } from "./build.ts";
+import { consoleParameters } from "./console.ts";
 import type { ImageManifest, PackageRecord, Progress, StoredImage } from "./ports.ts";
 import { utf8 } from "./text.ts";
 

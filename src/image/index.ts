@@ -1,4 +1,5 @@
 export * from "./build.ts";
+export * from "./console.ts";
 export type { Compression } from "./deb.ts";
 export * from "./exec/index.ts";
 export { DEFAULT_GUEST, type GuestDeclaration } from "./guest/declaration.ts";

@@ -8,7 +8,6 @@
  */
 import { BASE_RIP, type Decoded, NO_REGISTER } from "./decode.ts";
 import type { ImpliedOperand, OperandSpec, Row, Width } from "./row.ts";
-import { dependsOnSize } from "./row.ts";
 
 /** What is not an instruction. */
 export const BAD = "(bad)";
@@ -91,7 +90,7 @@ function prefixes(d: Decoded): string {
   const usual = d.codeBits !== 64 ? d.codeBits : row.attributes.has("d64") || row.attributes.has("f64") ? 64 : 32;
   // Of what shows no size, only far returns have a 64-bit form.
   const size = d.size === 64 && row.mnemonic !== "RETF" ? usual : d.size;
-  if (size !== usual && dependsOnSize(row) && !showsSize(d)) text += `data${d.size} `;
+  if (size !== usual && row.sized && !showsSize(d)) text += `data${d.size} `;
   if (d.addressSize !== d.codeBits && row.attributes.has("asize") && !showsAddressSize(row)) {
     text += `addr${d.addressSize} `;
   }

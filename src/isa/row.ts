@@ -118,6 +118,8 @@ export interface Row {
   readonly syntax: readonly (OperandSpec | ImpliedOperand)[];
   readonly attributes: ReadonlySet<string>;
   readonly features: readonly string[];
+  /** Its code depends on the operand size. */
+  readonly sized: boolean;
   /** Position in the whole table: names the row in handler tables and tests. */
   id: number;
 }
@@ -225,6 +227,8 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
   const [encoding = "", operands = "", attributes = ""] = line.split("|").map((part) => part.trim());
   const texts = operands ? operands.split(",").map((text) => text.trim()) : [];
   const syntax = texts.map((text) => (text.startsWith("[") ? implied(text.slice(1, -1)) : operand(text)));
+  const explicit = syntax.filter((_, i) => !texts[i]!.startsWith("[")) as OperandSpec[];
+  const words = attributesOf(attributes);
   const row = {
     mnemonic,
     meaning,
@@ -240,9 +244,12 @@ function parse(mnemonic: string, meaning: Meaning, line: string): Row {
     digit: undefined as number | undefined,
     fixed: undefined as number | undefined,
     plusI: false,
-    operands: syntax.filter((_, i) => !texts[i]!.startsWith("[")) as OperandSpec[],
+    operands: explicit,
     syntax,
-    ...attributesOf(attributes),
+    ...words,
+    sized:
+      words.attributes.has("size") ||
+      explicit.some((o) => typeof o.width === "string" || (o.kind === "imm" && o.signed)),
     id: -1,
   };
   for (const token of encoding.split(/\s+/)) {
@@ -291,12 +298,4 @@ export function insn(mnemonic: string, meaning: Meaning, encodings: string): Row
     .map((line) => line.trim())
     .filter(Boolean)
     .map((line) => parse(mnemonic, meaning, line));
-}
-
-/** Does this row's code depend on the operand size? */
-export function dependsOnSize(row: Row): boolean {
-  return (
-    row.attributes.has("size") ||
-    row.operands.some((o) => typeof o.width === "string" || (o.kind === "imm" && o.signed))
-  );
 }

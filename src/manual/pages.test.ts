@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { CPU_MODELS, FEATURES } from "../cpu/cpuid.ts";
+import { CPU_MODELS, FEATURES } from "../cpu/models.ts";
 import { ROWS } from "../isa/rows.ts";
 import { PAGES } from "./pages.ts";
 

@@ -1,5 +1,5 @@
 /** The pages of documentation that follow from the tables of the code: options, instructions, CPU state, MSRs, CPUID. */
-import { CPU_MODELS, type CpuModel, FEATURES, featuresOf } from "../cpu/cpuid.ts";
+import { CPU_MODELS, type CpuModel, FEATURES, featuresOf } from "../cpu/models.ts";
 import { HANDLED_MSRS, MSR_ROWS } from "../cpu/msr.ts";
 import { FIELDS, type FieldPart } from "../cpu/state.ts";
 import type { Row } from "../isa/row.ts";

@@ -1,5 +1,6 @@
 /** From a configuration to what the machine boots. */
-import { type ConsoleRequest, consoleParameters, type Guest } from "../image/index.ts";
+import { type ConsoleRequest, consoleParameters } from "../image/console.ts";
+import type { Guest } from "../image/index.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { BootSpec } from "./machine.ts";
 

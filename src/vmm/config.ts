@@ -3,7 +3,7 @@
  * checks and the documentation all come from this table.
  */
 import { GiB, MiB, VivError } from "../base/index.ts";
-import { CPU_MODELS, type CpuModel } from "../cpu/index.ts";
+import { CPU_MODELS, type CpuModel } from "../cpu/models.ts";
 import { nearest } from "./nearest.ts";
 
 interface RowCommon {

@@ -1,7 +1,6 @@
 /** The memory a guest and its CPU live in: one WebAssembly memory, shared between threads. */
 import { VivError } from "../base/index.ts";
-import { memoryPages } from "../cpu/index.ts";
-import { RAM_BASE } from "../cpu/memory-map.ts";
+import { memoryPages, RAM_BASE } from "../cpu/memory-map.ts";
 import { formatSize } from "./config.ts";
 
 /**

@@ -12,7 +12,7 @@ import type { MachineMessage, MachineStart } from "./machine-protocol.ts";
 export interface MachineHost {
   readonly clock: Clock;
   readonly entropy: Entropy;
-  /** Bytes that `generateInterpreter` of this version wrote before; without them it writes them now. */
+  /** What `generateInterpreter` of this version wrote before; without it, it writes now. */
   readonly generated?: GeneratedParts;
   /** Sends the host's thread a message. */
   tell(message: MachineMessage): void;

@@ -4,7 +4,7 @@
  */
 import { VivError } from "../base/index.ts";
 import type { CpuStatistics } from "../cpu/index.ts";
-import { type Argument, ExecChannel, type ExecOptions, type ExecResult } from "../image/index.ts";
+import { type Argument, ExecChannel, type ExecOptions, type ExecResult } from "../image/exec/index.ts";
 import { Console } from "./console.ts";
 import { type HostLink, REQUEST } from "./link.ts";
 import type { MachineEnd } from "./machine.ts";

@@ -19,9 +19,9 @@ interface Outcome {
   readonly err: string;
 }
 
-const viv = (args: readonly string[], input?: string | Uint8Array): Promise<Outcome> =>
+const node = (args: readonly string[], input?: string | Uint8Array): Promise<Outcome> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [VIV, ...args], { stdio: ["pipe", "pipe", "pipe"], timeout: LONGEST_RUN_MS });
+    const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "pipe"], timeout: LONGEST_RUN_MS });
     let out = "";
     let err = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -35,6 +35,7 @@ const viv = (args: readonly string[], input?: string | Uint8Array): Promise<Outc
     child.stdin.on("error", () => undefined);
     child.stdin.end(input);
   });
+const viv = (args: readonly string[], input?: string | Uint8Array): Promise<Outcome> => node([VIV, ...args], input);
 
 let directory = "";
 const file = (name: string): string => join(directory, name);
@@ -119,6 +120,15 @@ describe("viv, where it cannot run anything", () => {
     const outcome = await viv(["run", ...(await args())]);
     expect(outcome.err).toMatch(message);
     expect([outcome.status, outcome.out]).toEqual([status, ""]);
+  });
+});
+
+describe("a program that uses the library", () => {
+  it("ends by itself where no machine could be made: no thread is left", async () => {
+    const library = JSON.stringify(new URL("../../dist/sys/node/index.js", import.meta.url).href);
+    const start = `await Vm.start({ kernel: ${JSON.stringify(file("none"))} }).catch(({ code }) => console.log(code))`;
+    const outcome = await node([await write("start.mjs", `import { Vm } from ${library};\n${start};\n`)]);
+    expect(outcome).toEqual({ status: 0, out: "file.not-found\n", err: "" });
   });
 });
 

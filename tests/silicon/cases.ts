@@ -6,7 +6,7 @@
 import { AVX_FLOAT_ROWS } from "../../src/isa/avx/index.ts";
 import { Decoded, Decoder } from "../../src/isa/decode.ts";
 import { SSE_FLOAT_ROWS } from "../../src/isa/float/sse.ts";
-import { dependsOnSize, type OperandSpec, type Row } from "../../src/isa/row.ts";
+import type { OperandSpec, Row } from "../../src/isa/row.ts";
 import { ROWS } from "../../src/isa/rows.ts";
 import {
   ADDRESS_SIZE,
@@ -101,7 +101,7 @@ const MEMORY_KINDS = new Set(["mem", "farmem", "vsib"]);
 const EITHER_KINDS = new Set(["rm", "mmm", "xmmm"]);
 
 function sizesOf(row: Row, mode: Mode): (16 | 32 | 64 | undefined)[] {
-  if (!dependsOnSize(row)) return [undefined];
+  if (!row.sized) return [undefined];
   let sizes: (16 | 32 | 64)[] = mode === 64 ? [16, 32, 64] : [16, 32];
   if (mode === 64 && row.attributes.has("f64")) sizes = [64];
   else if (mode === 64 && row.attributes.has("d64")) sizes = [16, 64];

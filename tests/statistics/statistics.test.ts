@@ -1,6 +1,7 @@
 /** What a vCPU counts, against what the program does by its listing. */
 import { describe, expect, it } from "vitest";
-import { CountingCpu, type CpuOptions, sampler } from "../../src/cpu/index.ts";
+import { CountingCpu, type CpuOptions } from "../../src/cpu/index.ts";
+import { sampler } from "../../src/cpu/statistics/place.ts";
 import { ACCESSES, finish, INSTRUCTIONS, type Mode, PASSES, prepare } from "./guest.ts";
 
 const DEVICE_NS = 1000;

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { type Exact, exact, fractionBits, nearest, type Rounded } from "../../../tests/exact.ts";
 import { noDevices } from "../../../tests/no-devices.ts";
-import { Cpu, memoryPages } from "../cpu.ts";
+import { Cpu } from "../cpu.ts";
+import { memoryPages } from "../memory-map.ts";
 import { BINARY32, BINARY64, type Format } from "./format.ts";
 
 const RAM = 0x20_0000;

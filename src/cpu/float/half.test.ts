@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { exact, nearest } from "../../../tests/exact.ts";
 import { noDevices } from "../../../tests/no-devices.ts";
-import { Cpu, memoryPages } from "../cpu.ts";
+import { Cpu } from "../cpu.ts";
+import { memoryPages } from "../memory-map.ts";
 import { BINARY16, BINARY32 } from "./format.ts";
 
 const RAM = 0x40_0000;

@@ -3,7 +3,7 @@
  * every row; and another with the handlers of further rows, for the models that have them.
  */
 import type { ConditionCode } from "../../isa/context.ts";
-import { dependsOnSize, type Row } from "../../isa/row.ts";
+import type { Row } from "../../isa/row.ts";
 import {
   type Callable,
   FunctionBuilder,
@@ -15,7 +15,7 @@ import {
 } from "../../wasm/index.ts";
 import type { Addressing, Variant } from "../instruction-writer.ts";
 import { settleFlags, storeFlags } from "../jit/region-flags.ts";
-import { STATE_BASE } from "../memory-map.ts";
+import { MAX_PAGES, STATE_BASE } from "../memory-map.ts";
 import { ACCESS_FUNCTIONS } from "../runtime/access.ts";
 import { CONTROL_FUNCTIONS, controlFunctions, SPECIAL_HANDLERS } from "../runtime/control.ts";
 import { DEBUG_FUNCTIONS } from "../runtime/debug.ts";
@@ -37,16 +37,13 @@ export interface HandlerTable {
   readonly size: number;
 }
 
-/** The most memory a wasm32 memory can have, in 64 KiB pages. */
-export const MAX_PAGES = 65536;
-
 const SIZES = [16, 32, 64] as const;
 const REPS = ["none", "rep", "repne"] as const;
 const ADDRESSINGS: readonly Addressing[] = ["none", "base", "full", "checked"];
 
 /** Numbers a variant within its row; dimensions the row does not depend on are left out. */
 function key(v: Omit<Variant, "row">, row: Row): number {
-  const size = dependsOnSize(row) ? SIZES.indexOf(v.size) : 0;
+  const size = row.sized ? SIZES.indexOf(v.size) : 0;
   const addressSize = row.attributes.has("asize") ? SIZES.indexOf(v.addressSize) : 0;
   const mode = row.attributes.has("mode") && v.mode64 ? 1 : 0;
   const rep = row.attributes.has("rep") ? REPS.indexOf(v.rep) : 0;
@@ -118,7 +115,8 @@ export class Slots {
 const ONLY_MEMORY = new Set(["mem", "farmem", "moffs", "vsib"]);
 
 /** All the ways a row can be executed. */
-export function* variantsOf(row: Row): Generator<Variant> {
+function variantsOf(row: Row): readonly Variant[] {
+  const variants: Variant[] = [];
   const { attributes } = row;
   const only64 = attributes.has("o64");
   const never64 = attributes.has("i64");
@@ -134,7 +132,7 @@ export function* variantsOf(row: Row): Generator<Variant> {
       if (mode64 !== false && !never64) addressings.push(...(withIndex ? [] : ["base" as const]), "full");
       addressings.push("checked");
     }
-    for (const size of dependsOnSize(row) ? SIZES : ([32] as const)) {
+    for (const size of row.sized ? SIZES : ([32] as const)) {
       if (size === 64 && (never64 || mode64 === false)) continue;
       if (size === 32 && mode64 === true && attributes.has("f64")) continue;
       if (size === 16 && mode64 === true && attributes.has("f64")) continue;
@@ -143,13 +141,13 @@ export function* variantsOf(row: Row): Generator<Variant> {
         if (byAddress && addressSize === 64 && (never64 || mode64 === false)) continue;
         if (byAddress && addressSize === 16 && (only64 || mode64 === true)) continue;
         for (const rep of attributes.has("rep") ? REPS : (["none"] as const)) {
-          for (const addressing of addressings) yield { row, size, addressSize, mode64, rep, addressing };
+          for (const addressing of addressings) variants.push({ row, size, addressSize, mode64, rep, addressing });
         }
       }
     }
   }
+  return variants;
 }
-
 /** (record, budget) → exit code. */
 export const HANDLER: Signature = { params: ["i32", "i32"], results: ["i32"] };
 
@@ -173,10 +171,12 @@ export function numberHandlers(rows: readonly Row[], further: readonly Row[] = [
       variants.push(variant);
     }
   }
-  const branches = variants.filter((v) => isBranch(v.row) && v.mode64 && v.row.map === 0);
+  const branches = new Map(
+    variants.filter((v) => isBranch(v.row) && v.mode64 && v.row.map === 0).map((v) => [conditionOf(v.row), v]),
+  );
   variants.forEach((first, i) => {
     for (const condition of pairsWith(first)) {
-      const second = branches.find((v) => conditionOf(v.row) === condition);
+      const second = branches.get(condition);
       if (second) slots.addPair(SPECIAL_HANDLERS.length + i, { first, second }, next++);
     }
   });
@@ -268,7 +268,7 @@ function writeHandlers(
   rows: readonly Row[],
 ): FunctionBuilder[] {
   return rows.flatMap((row) =>
-    [...variantsOf(row)].map((variant) => {
+    variantsOf(row).map((variant) => {
       const name = nameOf(variant);
       let f: FunctionBuilder;
       try {

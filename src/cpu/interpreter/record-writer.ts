@@ -209,11 +209,17 @@ export abstract class RecordWriter extends InstructionWriter {
     const expected = f.loadExpr("i64.load", top, RETURN_STACK) as I64;
     const map = f.loadExpr("i32.load", top, RETURN_STACK + 8) as I32;
     const ready = this.budget(1).gtS(this.get("attention"));
-    f.if(expected.eq(target).and(map.eq(this.get("codeMap"))).and(ready), () => {
-      this.set("returnTop", top.sub(RETURN_SIZE));
-      this.set("ripPage", target.and(-4096));
-      this.endCall(this.budget(1));
-    });
+    f.if(
+      expected
+        .eq(target)
+        .and(map.eq(this.get("codeMap")))
+        .and(ready),
+      () => {
+        this.set("returnTop", top.sub(RETURN_SIZE));
+        this.set("ripPage", target.and(-4096));
+        this.endCall(this.budget(1));
+      },
+    );
   }
   /** Ends the function for who waits for a call: with the budget left, inverted. Exits are not below zero. */
   protected endCall(left: I32): void {

@@ -5,9 +5,9 @@
 import type { Decoder } from "../../isa/decode.ts";
 import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/index.ts";
 import { CODE_KEYS } from "../code-cache.ts";
-import { MAX_PAGES, type Slots } from "../interpreter/build.ts";
+import type { Slots } from "../interpreter/build.ts";
 import { RECORD } from "../interpreter/record.ts";
-import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS, RETURN_SIZE, RETURN_STACK } from "../memory-map.ts";
+import { ARENA_BASE, MAX_PAGES, REGION_ENTRIES, REGION_MAPS, RETURN_SIZE, RETURN_STACK } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
@@ -515,7 +515,7 @@ export class Jit {
       },
       record: (codePage, offset) => code.recordAt({ codePage, offset }),
       known: this.#known,
-      targets: (codePage, offset) => 
+      targets: (codePage, offset) =>
         this.#targetsFrom(place, this.#heat.targetsOf(code.recordAt({ codePage, offset }))),
       fetch: (distance) => {
         if (registers.get("codeMap") !== place.codeMap) return;

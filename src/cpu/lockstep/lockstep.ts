@@ -9,7 +9,8 @@
  * what a TLB holds.
  */
 import { KiB, MiB, VivError } from "../../base/index.ts";
-import { Cpu, type CpuOptions, memoryPages, type RunOutcome } from "../cpu.ts";
+import { Cpu, type CpuOptions, type RunOutcome } from "../cpu.ts";
+import { memoryPages } from "../memory-map.ts";
 import type { CpuSnapshot } from "../snapshot.ts";
 import type { CpuEntry } from "../start.ts";
 import { Comparison } from "./compare.ts";

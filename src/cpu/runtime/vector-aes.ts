@@ -17,10 +17,16 @@ function multiply(a: number, b: number): number {
 
 /** FIPS 197, 5.1.1: the inverse in the field, then an affine transformation. */
 function substitution(): Uint8Array {
+  // The powers of 3 are all bytes but 0, and 3 ^ 255 is 1: they are their inverses backwards.
+  const powers = [1];
+  while (powers.length < 255) powers.push(multiply(powers.at(-1)!, 3));
+  const inverses = new Uint8Array(256);
+  powers.forEach((power, i) => {
+    inverses[power] = powers[(255 - i) % 255]!;
+  });
   const table = new Uint8Array(256);
   for (let x = 0; x < 256; x++) {
-    let inverse = 0;
-    while (x !== 0 && multiply(x, inverse) !== 1) inverse++;
+    const inverse = inverses[x]!;
     const spread = inverse ^ (inverse << 1) ^ (inverse << 2) ^ (inverse << 3) ^ (inverse << 4);
     table[x] = (spread ^ (spread >> 8) ^ 0x63) & 0xff;
   }

@@ -1,7 +1,7 @@
 /** A vCPU that counts what it does, and says so at the end. It runs code of its own kind, which is slower; others have no part in it. */
 import { Cpu, type CpuOptions, type RunOutcome } from "../cpu.ts";
 import { Meter } from "./meter.ts";
-import { WHERE } from "./observer.ts";
+import { WHERE } from "./place.ts";
 
 export interface CountingOptions extends CpuOptions {
   /** Nanoseconds on any clock that does not go back. */

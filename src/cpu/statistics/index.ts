@@ -1,2 +1,1 @@
 export { CountingCpu, type CountingOptions, type CpuStatistics } from "./counting.ts";
-export { sampler } from "./meter.ts";

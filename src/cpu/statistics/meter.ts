@@ -9,12 +9,12 @@ import type { ApicPort, CpuPorts } from "../ports.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { observedSoftware, type Software } from "../software.ts";
 import { offsetOf } from "../state.ts";
-import { countingObserver, WHERE } from "./observer.ts";
+import { countingObserver } from "./observer.ts";
+import { PLACE, WHERE } from "./place.ts";
 
 const wordOf = (field: string): number => (STATE_BASE + offsetOf(field)) >> 2;
 const ATTENTION = wordOf("attention");
 const FAULTS_TAKEN = wordOf("faultsTaken");
-const PLACE = COUNTERS.where >> 2;
 
 let engine: Software | undefined;
 
@@ -175,17 +175,4 @@ class TimedJit extends Jit {
     super.compile();
     this.#time.compiler += this.#now() - from;
   }
-}
-
-/**
- * Looks where the thread of a vCPU is at this moment; called from another thread, again and again, it finds out how generated code's time
- * is divided, which no clock in the code itself could say without slowing down what it measures.
- */
-export function sampler(memory: WebAssembly.Memory): () => void {
-  const words = new Int32Array(memory.buffer);
-  const places = Object.values(WHERE).length;
-  return () => {
-    const where = words[PLACE]!;
-    if (where >= 0 && where < places) words[(COUNTERS.samples >> 2) + where]!++;
-  };
 }

@@ -2,9 +2,7 @@
 import { type FunctionBuilder, type I32, type I64, i32 } from "../../wasm/index.ts";
 import { COUNTERS } from "../memory-map.ts";
 import type { CodeObserver } from "../runtime/define.ts";
-
-/** What COUNTERS.where says of the vCPU's thread. */
-export const WHERE = { outside: 0, interpreter: 1, compiled: 2, device: 3 } as const;
+import { WHERE } from "./place.ts";
 
 const add = (f: FunctionBuilder, counter: number, amount: I64 | number): void => {
   f.store("i64.store", i32(0), (f.loadExpr("i64.load", i32(0), counter) as I64).add(amount), counter);

@@ -3,7 +3,17 @@
  * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
  * instruction is what the interpreter's handler does.
  */
-import { FunctionBuilder, type I32, type I64, i32, type Label, LOADS, Local, typed, type ValType } from "../../wasm/index.ts";
+import {
+  FunctionBuilder,
+  type I32,
+  type I64,
+  i32,
+  type Label,
+  LOADS,
+  Local,
+  typed,
+  type ValType,
+} from "../../wasm/index.ts";
 import { HANDLER } from "../interpreter/build.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import type { DecodedCode } from "../jit/decoded-code.ts";
@@ -24,8 +34,8 @@ import {
   PARAMETERS,
   ZERO_FIELD,
 } from "./cached-fields.ts";
-import { type ComputedTemplate, copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import { type Near, NearCode, type NearView } from "./near-code.ts";
+import { type ComputedTemplate, copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import type { TemplateSet } from "./template-set.ts";
 import { entryOf, type TemplateModule } from "./template-writer.ts";
 
@@ -114,11 +124,7 @@ function innerCalls(nodes: ReadonlyMap<number, Near>): InnerCalls {
   return { calls, returns };
 }
 
-function assemble(
-  nodes: ReadonlyMap<number, Near>,
-  leaders: ReadonlySet<number>,
-  inner: InnerCalls,
-): Graph {
+function assemble(nodes: ReadonlyMap<number, Near>, leaders: ReadonlySet<number>, inner: InnerCalls): Graph {
   const numbers = new Map<number, number>();
   for (const pos of leaders) if (nodes.has(pos)) numbers.set(pos, numbers.size);
   const blocks: Block[] = [];

@@ -83,7 +83,10 @@ export class TemplateSet {
       template: this.#template(slot * 2, { first: variant, flagless: false, waits: false }),
       jumps: relative,
       calls,
-      waits: calls && relative ? () => this.#template(slot * 2 + 1, { first: variant, flagless: false, waits: true }) : undefined,
+      waits:
+        calls && relative
+          ? () => this.#template(slot * 2 + 1, { first: variant, flagless: false, waits: true })
+          : undefined,
       flagless: sets ? () => this.#template(slot * 2 + 1, { first: variant, flagless: true, waits: false }) : undefined,
     };
   }

@@ -273,7 +273,8 @@ class TemplateWriter extends RecordWriter {
         ...all,
       };
     }
-    if (marks.body < 0) return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body: part(0, end), ...all };
+    if (marks.body < 0)
+      return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body: part(0, end), ...all };
     return {
       kind: marks.branches ? "branch" : "jump",
       body: part(0, marks.body),
@@ -421,7 +422,9 @@ class TemplateWriter extends RecordWriter {
     const { f } = this;
     this.flushStack();
     const top = f.let(this.get("returnTop").add(RETURN_SIZE));
-    const ready = this.budget(1).gtS(this.get("attention")).and(top.ltU(RETURNS * RETURN_SIZE));
+    const ready = this.budget(1)
+      .gtS(this.get("attention"))
+      .and(top.ltU(RETURNS * RETURN_SIZE));
     f.if(ready.eqz(), () => f.returnCall(this.fn("enter"), target, this.budget(1)));
     this.set("returnTop", top);
     f.store("i64.store", top, this.nextRip(), RETURN_STACK);

@@ -1,5 +1,6 @@
 /** The machine's thread: a dedicated worker. It is told everything in its first message, and hears no other. */
-import { type MachineMessage, runMachine } from "../../vmm/index.ts";
+import type { MachineMessage } from "../../vmm/index.ts";
+import { runMachine } from "../../vmm/machine-worker.ts";
 import { hostClock, hostEntropy } from "./host-clock.ts";
 import type { WorkerStart } from "./machine-thread.ts";
 

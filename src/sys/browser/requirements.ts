@@ -1,6 +1,6 @@
 /** What the machine needs of a browser beyond the language, asked before anything else so that what is missing is said in words. */
 import { VivError } from "../../base/index.ts";
-import { wasmFeatures } from "../../cpu/index.ts";
+import { wasmFeatures } from "../../cpu/host-features.ts";
 
 /** Chromium 112, Firefox 121 and Safari 18.2 are the first with all of it. */
 const BROWSERS = "use a current Chromium, Firefox or Safari";

@@ -1,5 +1,5 @@
 export { VivError } from "../../base/index.ts";
-export { type WasmFeature, wasmFeatures } from "../../cpu/index.ts";
+export { type WasmFeature, wasmFeatures } from "../../cpu/host-features.ts";
 export type {
   Argument,
   ConsoleRequest,

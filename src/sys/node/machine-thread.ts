@@ -11,15 +11,23 @@ import {
 /** Heap for short-lived objects, MiB: the machine's thread makes few, and unused room counts against every guest. */
 const YOUNG_GENERATION_MIB = 8;
 
-/** Starts the thread, which takes the boot images over for good; settles when the guest's first instruction is next, rejects where the machine cannot be made. */
-export async function startMachineThread(what: Omit<MachineStart, "link">): Promise<MachineThread> {
+/** A thread that loads what a machine is made of, and waits for one to run. */
+export interface WaitingThread {
+  /**
+   * Hands over the machine, boot images and all, for good; settles when the guest's first instruction is next, rejects where the
+   * machine cannot be made.
+   */
+  start(what: Omit<MachineStart, "link">): Promise<MachineThread>;
+  /** No machine will come. */
+  terminate(): Promise<void>;
+}
+
+/** Makes the thread. It keeps the process alive until it is told to start or to end. */
+export function makeMachineThread(): WaitingThread {
   const machine = new MachineHandle(async () => {
     await worker.terminate();
   });
-  const workerData: MachineStart = { ...what, link: machine.link.buffer };
   const worker = new Worker(new URL("./machine-worker.js", import.meta.url), {
-    workerData,
-    transferList: ownBuffers(what.boot.kernel, what.boot.initrd),
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
     name: "vivarium machine",
     // What a crash prints belongs to the error, not on the user's terminal.
@@ -29,6 +37,13 @@ export async function startMachineThread(what: Omit<MachineStart, "link">): Prom
   worker.on("messageerror", (error) => machine.crashed(error));
   worker.on("error", (error) => machine.crashed(error));
   worker.on("exit", () => machine.gone());
-  await machine.started;
-  return machine;
+  return {
+    start: async (what) => {
+      const start: MachineStart = { ...what, link: machine.link.buffer };
+      worker.postMessage(start, ownBuffers(what.boot.kernel, what.boot.initrd));
+      await machine.started;
+      return machine;
+    },
+    terminate: () => machine.terminate(),
+  };
 }

@@ -1,12 +1,19 @@
-/** The machine's thread. */
-import { parentPort, workerData } from "node:worker_threads";
-import { type MachineStart, runMachine } from "../../vmm/index.ts";
-import { cachedInterpreter } from "./engine-cache.ts";
+/** The machine's thread. It is told everything in its first message, and hears no other. */
+import { parentPort } from "node:worker_threads";
+import { generateInterpreter } from "../../cpu/software.ts";
+import type { MachineStart } from "../../vmm/index.ts";
+import { runMachine } from "../../vmm/machine-worker.ts";
+import { cachedEngine } from "./engine-cache.ts";
 import { hostClock, hostEntropy } from "./host-clock.ts";
 
-runMachine(workerData as MachineStart, {
-  clock: hostClock,
-  entropy: hostEntropy,
-  generated: { interpreter: () => cachedInterpreter("interpreter"), avx: () => cachedInterpreter("avx") },
-  tell: (message) => parentPort?.postMessage(message),
-});
+parentPort?.once("message", (start: MachineStart) =>
+  runMachine(start, {
+    clock: hostClock,
+    entropy: hostEntropy,
+    generated: {
+      interpreter: () => start.engine ?? cachedEngine("interpreter", generateInterpreter),
+      avx: () => cachedEngine("avx", generateInterpreter),
+    },
+    tell: (message) => parentPort?.postMessage(message),
+  }),
+);

@@ -1,19 +1,21 @@
 /** The library's front door on Node: starts a machine, from files or with the default guest. */
 import { randomFillSync } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { buildDefaultGuest, type ConsoleRequest, type ProgressListener } from "../../image/index.ts";
+import type { ConsoleRequest, ProgressListener } from "../../image/index.ts";
 import {
+  type BootSpec,
   bootDefaultGuest,
   bootOwnKernel,
   type MachineConfig,
+  type MachineThread,
+  type ResolvedConfig,
   resolveConfig,
   sampler,
   VirtualMachine,
 } from "../../vmm/index.ts";
 import { readUserFile } from "./files.ts";
-import { guestPorts } from "./guest.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
-import { startMachineThread } from "./machine-thread.ts";
+import { makeMachineThread } from "./machine-thread.ts";
 
 /** How often is looked where the machine's thread is, for statistics. */
 const SAMPLE_MS = 1;
@@ -42,17 +44,23 @@ export class Vm extends VirtualMachine {
     const { console, onProgress, ...given } = options;
     const config = resolveConfig(given);
     const { cpu, jit, lockstep, stats } = config;
-    const boot =
-      config.kernel === undefined
-        ? bootDefaultGuest(
-            await buildDefaultGuest(guestPorts(), onProgress && { progress: onProgress }),
-            config,
-            console,
-          )
-        : await bootOwnKernel(config, config.kernel, readUserFile);
-    const memory = createGuestMemory(config.memory);
-    const what = { memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot };
-    const thread = await startMachineThread(what);
+    // It loads its modules, which takes as long as all the rest, while the files are read here.
+    const waiting = makeMachineThread();
+    let memory: WebAssembly.Memory;
+    let thread: MachineThread;
+    try {
+      const [boot, engine] = await Promise.all([
+        config.kernel === undefined
+          ? defaultGuest(config, console, onProgress)
+          : bootOwnKernel(config, config.kernel, readUserFile),
+        import("./engine-cache.ts").then(({ keptEngine }) => keptEngine("interpreter")),
+      ]);
+      memory = createGuestMemory(config.memory);
+      thread = await waiting.start({ memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot, engine });
+    } catch (error) {
+      await waiting.terminate();
+      throw error;
+    }
     if (stats) {
       const sampling = setInterval(sampler(memory), SAMPLE_MS);
       sampling.unref();
@@ -67,4 +75,17 @@ export class Vm extends VirtualMachine {
       delay: (milliseconds) => delay(milliseconds, undefined, { ref: false }),
     });
   }
+}
+
+/** Loads what only the default guest needs, too. */
+async function defaultGuest(
+  config: ResolvedConfig,
+  console: ConsoleRequest | undefined,
+  progress: ProgressListener | undefined,
+): Promise<BootSpec> {
+  const [{ buildDefaultGuest }, { guestPorts }] = await Promise.all([
+    import("../../image/index.ts"),
+    import("./guest.ts"),
+  ]);
+  return bootDefaultGuest(await buildDefaultGuest(guestPorts(), progress && { progress }), config, console);
 }

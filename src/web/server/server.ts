@@ -9,8 +9,9 @@ import type { AddressInfo } from "node:net";
 import { dirname, extname, join, normalize, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { VivError } from "../../base/index.ts";
+import { generateInterpreter } from "../../cpu/software.ts";
 import type { Guest, GuestIndex } from "../../image/index.ts";
-import { cachedInterpreter } from "../../sys/node/engine-cache.ts";
+import { cachedEngine } from "../../sys/node/engine-cache.ts";
 import { DOCUMENT, LIBRARIES } from "./document.ts";
 
 export interface PageOptions {
@@ -67,7 +68,7 @@ type Source = (path: string) => Promise<Uint8Array | string | undefined>;
 function sources({ guest, files }: PageOptions): Source {
   const content = new Map<string, () => Uint8Array | string>([
     ["", () => DOCUMENT],
-    ["engine/interpreter.wasm", () => cachedInterpreter()],
+    ["engine/interpreter.wasm", () => cachedEngine("interpreter", generateInterpreter)],
   ]);
   if (guest) {
     const { name, version, kernelCommandLine } = guest;

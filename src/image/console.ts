@@ -1,0 +1,16 @@
+/** The shell that the default guest starts on its console where one is asked for. */
+
+export interface ConsoleRequest {
+  readonly rows: number;
+  readonly columns: number;
+  /** The terminal's type, as in TERM. */
+  readonly term?: string;
+}
+
+/** What the kernel command line needs besides, to find an interactive shell on the console. */
+export function consoleParameters({ rows, columns, term }: ConsoleRequest): string {
+  const sane = (n: number): number => Math.min(Math.max(Math.trunc(n) || 1, 1), 0xffff);
+  // Parameters the kernel does not know and that hold a "=" become init's environment.
+  const type = term !== undefined && /^[\w.+-]{1,64}$/.test(term) ? term : "vt100";
+  return `vivarium_console=${sane(rows)}x${sane(columns)} TERM=${type}`;
+}
