@@ -16,12 +16,12 @@ export const CALL_STACK_SIZE = 1 * KiB;
  * Calls that copied code waits for (interpreter/record-writer.ts), by the state's `returnTop`: where they return to, linear (i64), and
  * `codeMap` as it was (i32 at 8). The first is none.
  */
-export const RETURN_STACK = 12 * KiB;
+export const RETURN_STACK = CALL_STACK + CALL_STACK_SIZE;
 export const RETURN_SIZE = 16;
 export const RETURNS = 192;
 
 /** What observed code counts (statistics/observer.ts); `samples` are one number for each place that `where` may name. */
-export const COUNTERS = layOut(CALL_STACK + CALL_STACK_SIZE, {
+export const COUNTERS = layOut(RETURN_STACK + RETURNS * RETURN_SIZE, {
   accesses: 8,
   misses: 8,
   walks: 8,

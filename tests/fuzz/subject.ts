@@ -7,7 +7,9 @@ import type { Addressing } from "../../src/cpu/instruction-writer.ts";
 import {
   ARENA_BASE,
   CODE_PAGE_INDEX,
+  COUNTERS,
   RAM_BASE,
+  RETURN_STACK,
   STATE_BASE,
   STEP_BASE,
   TABLES_BASE,
@@ -25,7 +27,8 @@ const AFTER_RAM = 0x1_0000;
 
 /** Unused runs of the engine's part and what follows RAM. The first page is to stay zero. */
 const GAPS: readonly [from: number, to: number][] = [
-  [STATE_BASE + STATE_SIZE, TLB_BASE],
+  [STATE_BASE + STATE_SIZE, RETURN_STACK],
+  [COUNTERS.accesses, TLB_BASE],
   [STEP_BASE + 4096, TABLES_BASE],
   [RAM_BASE + RAM_SIZE, RAM_BASE + RAM_SIZE + AFTER_RAM],
 ];
