@@ -21,7 +21,7 @@ export interface MachineHost {
 /** How often code is entered before it is compiled, and for how many instructions others are waited for, to be compiled with it. */
 const JIT = {
   off: false,
-  on: { templates: 2000, threshold: 20_000, wait: 3_000_000 },
+  on: { templates: 5000, threshold: 20_000, wait: 3_000_000 },
   forced: { threshold: 0 },
 } as const;
 
