@@ -1,7 +1,7 @@
 /**
  * A function of copied templates: the instructions that can be reached from a root by direct jumps, as far as they have been decoded, on
- * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags stay in the state, so that it can be entered and left at little cost; what it does at each
- * instruction is what the interpreter's handler does.
+ * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags stay in the state,
+ * so that it can be entered and left at little cost; what it does at each instruction is what the interpreter's handler does.
  */
 import {
   FunctionBuilder,
@@ -34,6 +34,7 @@ import {
   PARAMETERS,
   ZERO_FIELD,
 } from "./cached-fields.ts";
+import { assemble, type Block, type Graph, type InnerCalls } from "./code-graph.ts";
 import { type Near, NearCode, type NearView } from "./near-code.ts";
 import { type ComputedTemplate, copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import type { TemplateSet } from "./template-set.ts";
@@ -42,16 +43,6 @@ import { entryOf, type TemplateModule } from "./template-writer.ts";
 const PAGE = 4096;
 /** V8 compiles a function as a whole: this many instructions at most. */
 const MAX_INSTRUCTIONS = 250;
-/** A return looks whether it goes behind one of so many calls within the function. */
-const MAX_RETURNS = 4;
-
-interface Block {
-  readonly pos: number;
-  readonly nodes: Near[];
-  readonly successors: number[];
-  /** Flags are looked at before they are set, here or behind. */
-  liveIn: boolean;
-}
 
 export interface CopiedFunction {
   readonly f: FunctionBuilder;
@@ -74,7 +65,7 @@ export function copyFunction(
   const finder = new NearCode(set, code, view, MAX_INSTRUCTIONS);
   const nodes = finder.find(root);
   if (!nodes.has(root)) return undefined;
-  const graph = assemble(nodes, finder.leaders, innerCalls(nodes));
+  const graph = assemble(nodes, finder.leaders);
   const { blocks, numbers } = graph;
   // More entries would be more ways into loops, which then were none that WebAssembly knows.
   const entries = [...new Set([root, ...finder.returns])]
@@ -86,73 +77,6 @@ export function copyFunction(
   new Copier(f, slot, finder.pages, set, code, graph, shape, module).write();
   const instructions = new Set([...nodes.values()].map(({ record }) => record));
   return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages, instructions };
-}
-
-interface Graph {
-  readonly blocks: Block[];
-  /** Of blocks, by position. */
-  readonly numbers: ReadonlyMap<number, number>;
-  readonly inner: InnerCalls;
-}
-
-/** Calls that stay in the function, by position: what they call returns in it. And where such returns go to. */
-interface InnerCalls {
-  readonly calls: ReadonlySet<number>;
-  readonly returns: ReadonlyMap<number, readonly number[]>;
-}
-
-function innerCalls(nodes: ReadonlyMap<number, Near>): InnerCalls {
-  const returns = new Map<number, number[]>();
-  const calls = new Set<number>();
-  for (const call of nodes.values()) {
-    if (!call.kind.calls || call.target === undefined || !nodes.has(call.target)) continue;
-    const seen = new Set([call.target]);
-    for (const pos of seen) {
-      const node = nodes.get(pos);
-      if (!node) continue;
-      const { kind, target, next } = node;
-      if (kind.variant.row.mnemonic === "RET") {
-        calls.add(call.pos);
-        const list = returns.get(pos);
-        if (!list) returns.set(pos, [call.next]);
-        else if (list.length < MAX_RETURNS && !list.includes(call.next)) list.push(call.next);
-      }
-      if (target !== undefined && !kind.calls) seen.add(target);
-      if (kind.calls || !kind.variant.row.attributes.has("end")) seen.add(next);
-    }
-  }
-  return { calls, returns };
-}
-
-function assemble(nodes: ReadonlyMap<number, Near>, leaders: ReadonlySet<number>, inner: InnerCalls): Graph {
-  const numbers = new Map<number, number>();
-  for (const pos of leaders) if (nodes.has(pos)) numbers.set(pos, numbers.size);
-  const blocks: Block[] = [];
-  for (const pos of numbers.keys()) {
-    const inside: Near[] = [];
-    const successors: number[] = [];
-    const follow = (to: number) => {
-      const number = numbers.get(to);
-      if (number !== undefined && !successors.includes(number)) successors.push(number);
-    };
-    for (let at = pos; ; ) {
-      const node = nodes.get(at);
-      if (!node) break;
-      inside.push(node);
-      const { kind } = node.kind.template;
-      const waits = node.kind.calls && !inner.calls.has(at);
-      if (node.target !== undefined && !waits) follow(node.target);
-      for (const to of inner.returns.get(at) ?? []) follow(to);
-      if (!waits && (kind === "ends" || kind === "jump" || kind === "computed")) break;
-      at = node.next;
-      if (leaders.has(at) || kind === "branch" || waits) {
-        follow(at);
-        break;
-      }
-    }
-    blocks.push({ pos, nodes: inside, successors, liveIn: true });
-  }
-  return { blocks, numbers, inner };
 }
 
 const RIP_PAGE = cachedField("ripPage");

@@ -7,7 +7,8 @@ import { effectOf, type FlagEffect, isSwitch } from "../interpreter/pairs.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import type { Template } from "./template.ts";
-import { NoTemplate, type TemplateSource, writeTemplate } from "./template-writer.ts";
+import { NoTemplate } from "./template-function.ts";
+import { type TemplateSource, writeTemplate } from "./template-writer.ts";
 
 /** What is known of all instructions of a variant. */
 export interface Kind {

@@ -7,22 +7,19 @@ import type { AnyInt, Bits, Half } from "../../isa/context.ts";
 import {
   type ByteWriter,
   type Callable,
-  type Expr,
   type ExprOf,
-  FunctionBuilder,
+  type FunctionBuilder,
   type I32,
   type I64,
   i32,
   i64,
   type LOADS,
   type LoadName,
-  Local,
   typed,
   type ValType,
   type Vec,
 } from "../../wasm/index.ts";
 import type { Access, Variant } from "../instruction-writer.ts";
-import { HANDLER } from "../interpreter/build.ts";
 import type { Register } from "../interpreter/operand.ts";
 import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { RecordWriter } from "../interpreter/record-writer.ts";
@@ -30,77 +27,16 @@ import type { RuntimeEffects } from "../jit/effects.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { ARENA_BASE, REGION_ENTRIES, RETURN_SIZE, RETURN_STACK, RETURNS, STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
-import { FIELDS, offsetOf } from "../state.ts";
-import { CACHED, CLASS, cachedField, classOf, fieldAt, temporaryFrom } from "./cached-fields.ts";
-import { HOLE, HOLE_BYTES, type HoleKind, type Part, type Template } from "./template.ts";
+import { FIELDS } from "../state.ts";
+import { CLASS, cachedField, classOf, fieldAt } from "./cached-fields.ts";
+import { HOLE, type HoleKind, type Part, type Template } from "./template.ts";
+import { Cache, TemplateFunction } from "./template-function.ts";
 
 /** Runtime functions; their indices are numbers in the template set. */
 export interface TemplateModule {
   fn(name: string): Callable;
   readonly effects: RuntimeEffects;
   readonly observer?: CodeObserver | undefined;
-}
-
-/** The instruction is left to the interpreter. The message says why. */
-export class NoTemplate extends Error {}
-
-class TemplateFunction extends FunctionBuilder {
-  readonly #next = new Map<ValType, number>();
-  readonly zeroed: Local[] = [];
-  /** One more than the highest index in use. */
-  locals = 0;
-
-  /** Three numbers for each hole: offset, kind, argument. */
-  readonly holes: number[] = [];
-
-  readonly #observer: CodeObserver | undefined;
-
-  constructor(name: string, observer: CodeObserver | undefined) {
-    super(name, 0, HANDLER);
-    this.#observer = observer;
-  }
-  /** Whatever is left for takes the budget last. */
-  override returnCall(target: Callable, ...values: Expr[]): void {
-    this.#observer?.regionLeft(this, values.at(-1) as I32);
-    super.returnCall(target, ...values);
-  }
-  /** To the run loop, which finds the budget in the state. */
-  override return(...values: Expr[]): void {
-    this.#observer?.regionLeft(this, this.loadExpr("i32.load", i32(0), STATE_BASE + offsetOf("budget")) as I32);
-    super.return(...values);
-  }
-  /** To whoever waits for a call, with so much budget left. */
-  endCall(left: I32): void {
-    this.#observer?.regionLeft(this, left);
-    super.return(left.xor(-1));
-  }
-  /** On to whoever waits, with the exit that a call ended in. */
-  pass(exit: I32): void {
-    super.return(exit);
-  }
-  protected override writeCallee(target: Callable): void {
-    this.hole(HOLE.callee, target.index);
-  }
-  uses(index: number): void {
-    this.locals = Math.max(this.locals, index + 1);
-  }
-  hole(kind: HoleKind, argument: number): void {
-    this.holes.push(this.code.length, kind, argument);
-    for (let n = HOLE_BYTES[kind]; n > 0; n--) this.code.u8(0);
-  }
-  override temporary<T extends ValType>(type: T): Local<T> {
-    const index = temporaryFrom(this.#next.get(type) ?? 0, type);
-    if (index === undefined) throw new NoTemplate(`${this.name} needs too many locals`);
-    this.#next.set(type, index + 1);
-    this.uses(index);
-    return new Local(this, type, index);
-  }
-  /** Others have used it before: it is made zero in front of the code. */
-  override local<T extends ValType>(type: T): Local<T> {
-    const local = this.temporary(type);
-    this.zeroed.push(local);
-    return local;
-  }
 }
 
 const CONSTANT = { i32: 0x41, i64: 0x42 } as const;
@@ -133,66 +69,6 @@ export function writeTemplate(module: TemplateModule, source: TemplateSource): T
 
 /** Runtime functions that control does not come back from. */
 const LEAVING = new Set("fault dispatch dispatch_single enter jump branch64".split(" "));
-
-/** State fields in locals, as one template reads and writes them. */
-class Cache {
-  readonly #code: TemplateFunction;
-  readonly #reads = new Set<number>();
-  readonly #writes = new Set<number>();
-  /** Kinds of fields that a runtime function may have changed by now. */
-  clobbers = 0;
-  /** Nothing has been done that shows: no store, no runtime function. */
-  repeatable = true;
-
-  constructor(code: TemplateFunction) {
-    this.#code = code;
-  }
-  get reads(): readonly number[] {
-    return [...this.#reads];
-  }
-  get writes(): readonly number[] {
-    return [...this.#writes];
-  }
-
-  /** Whether fields of a kind are still in their locals. */
-  holds(kind: number): boolean {
-    return (this.clobbers & kind) === 0;
-  }
-  get<T extends ValType>(field: number, type: T): ExprOf<T> {
-    const { local } = CACHED[field]!;
-    this.#reads.add(field);
-    this.#code.uses(local);
-    return this.#code.let(new Local(this.#code, type, local).get() as never);
-  }
-  set(field: number, value: ExprOf<ValType>): void {
-    const { local, type } = CACHED[field]!;
-    // Where it may not come here, the local has to hold what the field does.
-    if (this.#code.depth > 0) this.#reads.add(field);
-    this.#writes.add(field);
-    this.#code.uses(local);
-    new Local(this.#code, type, local).set(value);
-  }
-
-  /** The same for the field that a field of the record names. */
-  getNamed<T extends ValType>(at: number, type: T): ExprOf<T> {
-    this.#reads.add(~at);
-    const code = this.#code;
-    code.uses(CACHED[type === "v128" ? CACHED.length - 1 : 0]!.local);
-    const read = typed(type, () => {
-      code.code.u8(0x20);
-      code.hole(HOLE.local, at);
-    });
-    return code.let(read as never);
-  }
-  setNamed(at: number, value: ExprOf<ValType>): void {
-    if (this.#code.depth > 0) this.#reads.add(~at);
-    this.#writes.add(~at);
-    this.#code.uses(CACHED[value.type === "v128" ? CACHED.length - 1 : 0]!.local);
-    value.write(this.#code.code);
-    this.#code.code.u8(0x21);
-    this.#code.hole(HOLE.local, at);
-  }
-}
 
 class TemplateWriter extends RecordWriter {
   readonly #cache: Cache;
