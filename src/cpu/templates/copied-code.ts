@@ -254,8 +254,19 @@ class Copier {
     if (ending.kind === "plain") this.#retire(count);
     if (ending.kind === "call") [this.#scalars, this.#vectors] = [ALWAYS, 0];
     if (ending.kind === "plain") this.#go(number, last.next);
-    // Who returned has made the page behind the call that of the code that runs.
-    if (ending.kind === "call") this.#go(number, last.next, Math.floor(last.next / PAGE));
+    if (ending.kind === "call") this.#comeBack(number, last.next);
+  }
+  /** Goes on behind a call. Whoever returned has made the page there that of the code that runs. */
+  #comeBack(number: number, pos: number): void {
+    const page = Math.floor(pos / PAGE);
+    if (page !== this.#pageOf(number)) {
+      if (!this.#pages.has(page)) {
+        this.#enter(this.#ripPage(), pos - page * PAGE);
+        return;
+      }
+      this.#checkPage(page, pos);
+    }
+    this.#go(number, pos, page);
   }
   /** The page that a block is on. */
   #pageOf(block: number): number {
@@ -372,20 +383,26 @@ class Copier {
     else this.#layout.toLoop(to!);
   }
 
-  /** Makes another page that of the code that runs; leaves where it is not where it was, or not in the code TLB. */
+  /** Makes another page that of the code that runs. */
   #turnTo(from: number, page: number, pos: number): void {
     if (page === from) return;
+    this.#load(RIP_PAGE);
+    const local = new Local(this.#f, "i64", CACHED[RIP_PAGE]!.local);
+    local.set((local.get() as I64).add((page - from) * PAGE));
+    this.#checkPage(page, pos);
+    this.#f.store("i64.store", i32(0), local.get(), STATE_BASE + offsetOf("ripPage"));
+  }
+  /** Leaves where the page that `ripPage` says, in its local, is not the one it was, or not in the code TLB. */
+  #checkPage(page: number, pos: number): void {
     const f = this.#f;
     this.#load(RIP_PAGE);
     const local = new Local(f, "i64", CACHED[RIP_PAGE]!.local);
     this.#locals = Math.max(this.#locals, local.index + 1);
     const linear = () => local.get() as I64;
-    local.set(linear().add((page - from) * PAGE));
     const entry = () => codeTlbOffset(linear().wrap()).add(this.#field("codeTlb"));
     const differs = (f.loadExpr("i64.load", entry(), 0) as I64).ne(linear());
     const other = (f.loadExpr("i32.load", entry(), 8) as I32).ne(this.#pages.get(page)!);
     f.if(differs.or(other), () => this.#enter(linear(), pos - page * PAGE));
-    f.store("i64.store", i32(0), linear(), STATE_BASE + offsetOf("ripPage"));
   }
 
   #leave(page: number, pos: number): void {

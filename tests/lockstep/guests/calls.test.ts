@@ -36,6 +36,25 @@ describe("a call", () => {
     expect(g.get("rbx")).toBe(3 * PASSES);
   });
 
+  it("that ends with its page comes back from there where nothing of the next one had run before", () => {
+    const g = new HotGuest();
+    g.hot((a) => {
+      a.mov(RCX, PASSES).mov(RAX, "other").jmp("loop");
+      a.label("other")
+        .db(...COUNT)
+        .again("loop")
+        .jmp("end");
+      a.align(CODE + PAGE - CALL_BYTES)
+        .label("loop")
+        .call("function");
+      a.db(...COUNT, ...COUNT).jmp("other");
+      // cmp ecx, half; jbe; mov [rsp],rax: to the next page in the second half only
+      elsewhere(a, "function", [0x81, 0xf9, ...imm(PASSES / 2), 0x76, 4, 0x48, 0x89, 0x04, 0x24, RET]);
+      a.label("end");
+    });
+    expect(g.get("rbx")).toBe(2 * PASSES);
+  });
+
   it("goes deeper than any that are waited for", () => {
     const g = new HotGuest();
     g.hot((a) => {

@@ -64,6 +64,36 @@ describe("a loop over two pages", () => {
     expect(g.get("rbx")).toBe(total);
   });
 
+  it("whose call at the end of the first comes back on the second, which is mapped to another in the middle", () => {
+    const g = new HotGuest();
+    const LOOP = SECOND - 0x100;
+    const FUNCTION = SECOND - 0x200;
+    const CALL = [0xff, 0x14, 0x25, ...imm(DATA)];
+    const a = g.assemble((asm) => {
+      asm
+        .mov(RCX, PASSES)
+        .mov(RSI, FREE | 7)
+        .mov(RDX, SECOND)
+        .jmp(LOOP);
+      asm.align(FUNCTION).db(0xc3).align(LOOP).label("loop");
+      // cmp ecx, half; jne; mov [entry],rsi + 1000h; invlpg [rdx]
+      asm.db(0x81, 0xf9, imm(PASSES / 2)).jcc(CC.nz, "on");
+      asm.db(0x81, 0xf6, imm(PAGE), 0x48, 0x89, 0x34, 0x25, imm(entryOf(SECOND)), INVLPG).label("on");
+      asm
+        .jmp(SECOND - CALL.length)
+        .label("back")
+        .again("loop")
+        .hlt()
+        .align(SECOND - CALL.length)
+        .db(...CALL);
+    });
+    bodies(g, a.at("back"), 1, 7);
+    g.view.setUint32(DATA, FUNCTION, true);
+    g.mapPage(SECOND, FREE | 7);
+    g.finish();
+    expect(g.get("rbx")).toBe(sum(PASSES, (n) => (n > PASSES / 2 ? 1 : 7)));
+  });
+
   it("whose instruction across them changes with the second page", () => {
     const g = new HotGuest();
     // mov eax,imm32 with two bytes on each page; the second pages differ in the upper half.
