@@ -251,13 +251,14 @@ class Copier {
       if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
       if (template.kind === "computed") this.#jumpComputed(number, template, record, i, last);
     });
-    if (ending.kind === "plain") this.#retire(count);
-    if (ending.kind === "call") [this.#scalars, this.#vectors] = [ALWAYS, 0];
-    if (ending.kind === "plain") this.#go(number, last.next);
-    if (ending.kind === "call") this.#comeBack(number, last.next);
+    if (ending.kind === "plain") {
+      this.#retire(count);
+      this.#go(number, last.next);
+    } else if (ending.kind === "call") this.#comeBack(number, last.next);
   }
   /** Goes on behind a call. Whoever returned has made the page there that of the code that runs. */
   #comeBack(number: number, pos: number): void {
+    [this.#scalars, this.#vectors] = [ALWAYS, 0];
     const page = Math.floor(pos / PAGE);
     if (page !== this.#pageOf(number)) {
       if (!this.#pages.has(page)) {

@@ -9,7 +9,7 @@ const RET = 0xc3;
 /** inc rbx */
 const COUNT = [0x48, 0xff, 0xc3];
 const CALL_BYTES = 5;
-/** A function that no other shares a code page with, so that it is not part of its caller. */
+/** A function on a code page of its own. */
 const elsewhere = (a: Assembler, name: string, body: readonly number[]) =>
   a
     .align(CODE + 4 * PAGE)
