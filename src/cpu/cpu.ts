@@ -566,8 +566,8 @@ export class Cpu implements CpuContext {
         this.#jit?.hot(jump! >>> 0, this.r.getBig("scratch0"));
         return undefined;
       },
-      left_often: (slot, bySwitch) => {
-        this.#jit?.leftOften(slot!, bySwitch !== 0, this.r.getBig("scratch0"));
+      left_often: (slot, why) => {
+        this.#jit?.leftOften(slot!, why!, this.r.getBig("scratch0"));
         return undefined;
       },
       entered: () => {

@@ -210,6 +210,7 @@ export abstract class InstructionWriter implements Context {
         this.faultIf(host.eqz());
         return host;
       },
+      true,
     );
   }
 
@@ -225,7 +226,7 @@ export abstract class InstructionWriter implements Context {
 
   /** After a store: what went to the bounce buffer is carried out. */
   protected commitStore(host: I32): void {
-    this.f.if(host.eq(this.#env.address("bounce")), () => {
+    this.f.rarely(host.eq(this.#env.address("bounce")), () => {
       this.f.call(this.fn("commit_write"));
       this.noteLate();
     });
@@ -291,10 +292,10 @@ export abstract class InstructionWriter implements Context {
     this.fault();
   }
   raiseIf(condition: I32, vector: number, errorCode?: I32 | number): void {
-    this.f.if(condition, () => this.raise(vector, errorCode));
+    this.f.rarely(condition, () => this.raise(vector, errorCode));
   }
   protected faultIf(condition: I32): void {
-    this.f.if(condition, () => this.fault());
+    this.f.rarely(condition, () => this.fault());
   }
 
   runtime(name: string, ...operands: ExprOf<ValType>[]): void {

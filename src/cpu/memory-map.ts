@@ -129,6 +129,9 @@ const RECORD_BYTES_PER_ENTRY_BYTE = 16;
 /** For each table slot, i32: how often its region may still be left until it is looked at again. */
 export const REGION_EXITS = REGION_ENTRIES + (ARENA_END - ARENA_BASE) / RECORD_BYTES_PER_ENTRY_BYTE;
 
+/** For each table slot, i32: how many accesses may still miss the TLB until its region is looked at. */
+export const REGION_MISSES = REGION_EXITS + 256 * KiB;
+
 /** For each table slot, 16 bytes: mapping of code (i32) and linear address (i64 at 8) with which its region was last found to be in order. */
 export const REGION_MAPS = REGION_EXITS + 512 * KiB;
 

@@ -402,6 +402,26 @@ describe("the binary", () => {
     expect(text).toBe(GOLDEN);
   });
 
+  it("says which branches are seldom taken, where the branches are", async () => {
+    const module = newModule();
+    const f = module.func("hinted", { params: ["i32"], results: ["i32"] });
+    f.local("i64");
+    f.rarely(int(f), () => f.return(i32(1)));
+    f.block((end) => {
+      f.brIf(end, int(f).eqz(), true);
+      f.unreachable();
+    });
+    f.return(i32(2));
+    f.prepend(() => f.rarely(int(f).eq(7), () => f.return(i32(3))));
+    const read = (await wabt()).readWasm(module.encode().slice(), { code_metadata: true });
+    const hints = read.toText({}).matchAll(/@metadata\.code\.branch_hint "\\(\d\d)"\)\s*(\w+)/g);
+    expect([...hints].map(([, likely, opcode]) => [likely, opcode])).toEqual([
+      ["00", "if"],
+      ["00", "if"],
+      ["01", "br_if"],
+    ]);
+  });
+
   it("is byte for byte what wabt writes for it", async () => {
     const bytes = example();
     const module = (await wabt()).readWasm(bytes, { readDebugNames: false, ...FEATURES });

@@ -69,6 +69,8 @@ export class FunctionBuilder implements Callable {
   /** Locals that may be used again, by type; and those handed out since, where someone gives them back. */
   readonly #free = new Map<ValType, number[]>();
   #lent: Lent | undefined;
+  /** Branches of which it is known whether they are taken: where in the code, and that. */
+  #hints: [number, boolean][] = [];
 
   constructor(name: string, index: number, signature: Signature) {
     this.name = name;
@@ -89,8 +91,11 @@ export class FunctionBuilder implements Callable {
   /** Writes what `body` writes in front of all that is there already. */
   prepend(body: () => void): void {
     const rest = this.#code;
+    const hints = this.#hints;
+    this.#hints = [];
     this.#code = new ByteWriter(rest.length + 256);
     body();
+    for (const [at, likely] of hints) this.#hints.push([at + this.#code.length, likely]);
     this.#code.raw(rest.view());
   }
 
@@ -145,18 +150,25 @@ export class FunctionBuilder implements Callable {
     return local;
   }
 
-  if(condition: I32, then: () => void, otherwise?: () => void): void {
+  /** `likely`: what to expect of the condition; an engine may move the other side out of the way. */
+  if(condition: I32, then: () => void, otherwise?: () => void, likely?: boolean): void {
     if (condition.known !== undefined) {
       if (condition.known !== 0n) then();
       else otherwise?.();
       return;
     }
     condition.write(this.code);
+    this.#hint(likely);
     this.#open(0x04, then, otherwise);
   }
 
+  /** `if` with a condition that hardly ever holds. */
+  rarely(condition: I32, then: () => void): void {
+    this.if(condition, then, undefined, false);
+  }
+
   /** A value chosen by a branch; only the chosen side is computed. */
-  choose<E extends Expr>(condition: I32, then: () => E, otherwise: () => NoInfer<E>): E {
+  choose<E extends Expr>(condition: I32, then: () => E, otherwise: () => NoInfer<E>, likely?: boolean): E {
     if (condition.known !== undefined) return condition.known !== 0n ? then() : otherwise();
     let result: Local | undefined;
     this.if(
@@ -167,6 +179,7 @@ export class FunctionBuilder implements Callable {
         result.set(value);
       },
       () => result!.set(otherwise()),
+      likely,
     );
     return result!.get() as unknown as E;
   }
@@ -195,8 +208,9 @@ export class FunctionBuilder implements Callable {
     this.code.u32(this.#depth - to.depth);
   }
 
-  brIf(to: Label, condition: I32): void {
+  brIf(to: Label, condition: I32, likely?: boolean): void {
     condition.write(this.code);
+    this.#hint(likely);
     this.code.u8(0x0d);
     this.code.u32(this.#depth - to.depth);
   }
@@ -327,8 +341,22 @@ export class FunctionBuilder implements Callable {
     this.code.raw([0xfc, 0x0b, 0]);
   }
 
+  /** Hints for branches, with offsets in what `encode` gives (WebAssembly branch hinting proposal). */
+  hints(): readonly (readonly [number, boolean])[] {
+    if (this.#hints.length === 0) return [];
+    const body = this.#encodeLocals().length;
+    return this.#hints.map(([at, likely]) => [at + body, likely]);
+  }
+
   /** The function as the code section wants it: locals in runs, body, end. */
   encode(): ByteWriter {
+    const out = this.#encodeLocals();
+    out.raw(this.code.view());
+    out.u8(0x0b);
+    return out;
+  }
+
+  #encodeLocals(): ByteWriter {
     const out = new ByteWriter(this.code.length + 16);
     const runs: [number, ValType][] = [];
     for (const type of this.#locals) {
@@ -341,9 +369,11 @@ export class FunctionBuilder implements Callable {
       out.u32(count);
       out.u8(VAL_TYPE_CODE[type]);
     }
-    out.raw(this.code.view());
-    out.u8(0x0b);
     return out;
+  }
+
+  #hint(likely: boolean | undefined): void {
+    if (likely !== undefined) this.#hints.push([this.code.length, likely]);
   }
 
   #open(opcode: number, body: () => void, otherwise?: () => void): void {

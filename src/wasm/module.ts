@@ -115,6 +115,7 @@ export class ModuleBuilder {
       body.u32(functions.length);
       for (const f of functions) body.u32(f.index);
     });
+    this.#hintSection(out);
     section(out, 10, this.#functions, (body, f) => body.sized(f.encode()));
     this.#nameSection(out);
     return out.view();
@@ -149,6 +150,26 @@ export class ModuleBuilder {
       });
     }
     return rows;
+  }
+
+  /** Custom section metadata.code.branch_hint (branch hinting proposal): engines without it ignore the section. */
+  #hintSection(out: ByteWriter): void {
+    const functions = this.#functions.map((f) => [f, f.hints()] as const).filter(([, hints]) => hints.length > 0);
+    if (functions.length === 0) return;
+    const body = new ByteWriter();
+    body.name("metadata.code.branch_hint");
+    body.u32(functions.length);
+    for (const [f, hints] of functions) {
+      body.u32(f.index);
+      body.u32(hints.length);
+      for (const [at, likely] of hints) {
+        body.u32(at);
+        body.u32(1);
+        body.u8(likely ? 1 : 0);
+      }
+    }
+    out.u8(0);
+    out.sized(body);
   }
 
   /** Function names, so that profilers and traps can tell them apart (appendix "Name Section"). */

@@ -49,8 +49,8 @@ interface Site {
   passes: number;
   samples: number;
   interval: number;
-  /** A region was asked for. */
-  asked: boolean;
+  /** How often a region was asked for. */
+  asked: number;
 }
 
 /** How often a place is come to until it is compiled; templates: undefined where only regions are made. */
@@ -114,9 +114,9 @@ export class Heat {
       const site = this.#sample(jump, linear);
       if (site.left > 0) {
         if (templates !== undefined && site.passes >= templates) this.#ask(linear, "templates");
-      } else if (!site.asked) {
-        // Once for each jump, where only loops are looked for: the other targets are of the same loop.
-        site.asked = templates !== undefined;
+      } else {
+        // Not for each target, where only loops are looked for: the others are of the same loop.
+        if (templates !== undefined) site.left = this.#samples << Math.min(++site.asked, MAX_PATIENCE);
         this.#ask(linear, "region", true);
       }
       return;
@@ -146,11 +146,18 @@ export class Heat {
     if (codePage === 0 || (tier === "region" && !loops && this.#p.overTemplates(codePage))) return;
     const offset = Number(linear & 4095n);
     const record = code.recordAt({ codePage, offset });
-    if (record === 0 || this.#queued.has(record)) return;
+    if (record === 0) return;
     const present = this.#p.tierOf(record);
     if (present === "region" || present === tier) return;
+    this.note({ tier, codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap") });
+  }
+
+  /** A place is to be compiled, if it does not wait for that already. */
+  note(place: Place): void {
+    const record = this.#p.code.recordAt(place);
+    if (this.#queued.has(record)) return;
     this.#queued.add(record);
-    this.#queue.push({ tier, codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap") });
+    this.#queue.push(place);
   }
 
   /**
@@ -172,8 +179,7 @@ export class Heat {
       return;
     }
     region.news = news;
-    this.#queued.add(root);
-    this.#queue.push({ ...region.place, codeMap: registers.get("codeMap") });
+    this.note({ ...region.place, codeMap: registers.get("codeMap") });
   }
 
   /** Sets when a region tells again that it is left. */
@@ -206,7 +212,7 @@ export class Heat {
     const known = sites.get(record);
     if (known) return known;
     if (sites.size >= MAX_SITES) sites.clear();
-    const site = { targets: new Set<bigint>(), left, passes: 0, samples: 0, interval: SAMPLE_INTERVAL, asked: false };
+    const site = { targets: new Set<bigint>(), left, passes: 0, samples: 0, interval: SAMPLE_INTERVAL, asked: 0 };
     sites.set(record, site);
     return site;
   }

@@ -7,7 +7,15 @@ import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/i
 import { CODE_KEYS } from "../code-cache.ts";
 import type { Slots } from "../interpreter/build.ts";
 import { RECORD } from "../interpreter/record.ts";
-import { ARENA_BASE, MAX_PAGES, REGION_ENTRIES, REGION_MAPS, RETURN_SIZE, RETURN_STACK } from "../memory-map.ts";
+import {
+  ARENA_BASE,
+  MAX_PAGES,
+  REGION_ENTRIES,
+  REGION_MAPS,
+  REGION_MISSES,
+  RETURN_SIZE,
+  RETURN_STACK,
+} from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
@@ -19,7 +27,7 @@ import { DecodedCode } from "./decoded-code.ts";
 import type { RuntimeEffects } from "./effects.ts";
 import { Heat, type Leaving, MAX_PATIENCE, type Place, type Thresholds, type Tier } from "./heat.ts";
 import { loopAround } from "./loop.ts";
-import { ENTRY_WORD, type RegionModule } from "./region-code.ts";
+import { ENTRY_WORD, LEFT, type RegionModule } from "./region-code.ts";
 
 const PAGE = 4096;
 const PROTECTED_32 = 2;
@@ -49,6 +57,13 @@ const LOOP_REACH = 1000;
 /** So many visits are looked at, and so many instructions is one to retire: to load and to store what a region has in locals costs. */
 const VISITS = 8;
 const LEAST_PER_VISIT = 100;
+/**
+ * One in so many accesses that miss the TLB is looked at; from so many it is known how often they do. A miss that leaves costs about as
+ * much as this many passes gain.
+ */
+const MISSES_PER_LOOK = 16;
+const LOOKS = 32;
+const PASSES_PER_MISS = 4;
 /** So many places are compiled at once without waiting for more. */
 const BATCH = 32;
 /** So often is it tried: meanwhile more may have been decoded. */
@@ -73,19 +88,15 @@ interface Region extends Leaving {
   readonly bytes: number;
   /** Records of all its instructions. */
   readonly instructions: ReadonlySet<number>;
-  /** Records whose handler it is, and what copied templates they lead to without it. */
+  /** Records whose handler it is. */
   readonly records: readonly number[];
-  readonly under: ReadonlyMap<number, Under>;
   alive: boolean;
   /** Instructions that some visits retired, and how many visits those were. */
   retired: number;
   visits: number;
-}
-
-/** An entry of copied templates that a region stands in for. */
-interface Under {
-  readonly region: Region;
-  readonly word: number;
+  /** The same for visits that an access ended that missed the TLB. */
+  reached: number;
+  misses: number;
 }
 
 export interface JitPorts extends Thresholds {
@@ -127,6 +138,8 @@ export class Jit {
   readonly #retired: number[] = [];
   /** How often nothing came of compiling at a record. */
   readonly #refusals = new Map<number, number>();
+  /** Records whose regions miss the TLB too often to leave each time. */
+  readonly #patient = new Set<number>();
   readonly #known = new Map<number, KnownInstruction | null>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
@@ -164,12 +177,27 @@ export class Jit {
     this.#heat.jumped(jump, linear);
   }
 
-  /** A region has been left often, now to a linear address; `bySwitch`: by a computed jump. Called from generated code. */
-  leftOften(slot: number, bySwitch: boolean, linear: bigint): void {
+  /** A region has been left often, now to a linear address; `why` is one of LEFT. Called from generated code. */
+  leftOften(slot: number, why: number, linear: bigint): void {
     const region = this.#bySlot.get(slot);
     if (!region) return;
-    if (this.#overTemplates(region.place.codePage)) this.#visited(region);
-    else this.#heat.left(region, bySwitch, linear);
+    if (why === LEFT.missed) this.#missed(region);
+    else if (this.#overTemplates(region.place.codePage)) this.#visited(region);
+    else this.#heat.left(region, why === LEFT.switch, linear);
+  }
+
+  /** An access has missed the TLB: a region where that ends most visits is made anew, with slow ways that come back. */
+  #missed(region: Region): void {
+    const { registers } = this.#p;
+    region.reached += registers.get("visitBudget") - registers.get("budget");
+    this.#code.words[(REGION_MISSES >> 2) + region.slot] = MISSES_PER_LOOK;
+    if (++region.misses % LOOKS > 0) return;
+    if (region.reached < LOOKS * PASSES_PER_MISS * region.instructions.size) {
+      this.#patient.add(this.#code.recordAt(region.place));
+      this.#drop(region);
+      this.#heat.note(region.place);
+    }
+    region.reached = 0;
   }
 
   /** A loop has been left: those that go round seldom each time are better off as templates. */
@@ -180,6 +208,7 @@ export class Jit {
     else if (region.retired < VISITS * LEAST_PER_VISIT) {
       this.#refusals.set(this.#code.recordAt(region.place), MAX_REFUSALS);
       this.#drop(region);
+      this.#heat.note({ ...region.place, tier: "templates" });
     }
   }
 
@@ -301,7 +330,13 @@ export class Jit {
     const slot = this.#takeSlot("region");
     if (slot < 0) return undefined;
     const name = `region ${(place.linear + BigInt(place.offset)).toString(16)}`;
-    const region = compileRegion(name, module, { slot, number: this.compiled + more }, found, in64);
+    const region = compileRegion(
+      name,
+      module,
+      { slot, number: this.compiled + more, patient: this.#patient.has(root) },
+      found,
+      in64,
+    );
     if (!region) {
       this.#free.push(slot);
       return undefined;
@@ -370,6 +405,7 @@ export class Jit {
     this.#heat.clear();
     this.#known.clear();
     this.#refusals.clear();
+    this.#patient.clear();
   }
 
   /** No call returns to code that waits for it: it may be out of date. */
@@ -387,9 +423,7 @@ export class Jit {
     this.#heldBytes[tier] -= region.bytes;
     for (const record of region.records) {
       if (this.#code.handlerOf(record) !== region.slot) continue;
-      const under = region.under.get(record);
-      if (under?.region.alive) this.#enterAt(record, under.region.slot, under.word);
-      else this.#enterAt(record, this.#code.singleOf(record), 0);
+      this.#enterAt(record, this.#code.singleOf(record), 0);
     }
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
@@ -421,7 +455,6 @@ export class Jit {
     for (const region of swallowed) this.#drop(region);
     const { tier } = place;
     const records: number[] = [];
-    const under = new Map<number, Under>();
     entries.forEach((pos, number) => {
       const distance = Math.floor(pos / PAGE);
       const page = pages.find((p) => p.offset === distance)!;
@@ -429,11 +462,10 @@ export class Jit {
       const present = this.#bySlot.get(this.#code.handlerOf(record));
       // An entry beside the root leaves a region that begins there alone; templates leave everything alone.
       if (present && (tier === "templates" || (number > 0 && present.place.tier === "region"))) return;
-      if (present?.place.tier === "templates")
-        under.set(record, { region: present, word: this.#halves[wordOf(record)]! });
       this.#enterAt(record, slot, number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits));
       records.push(record);
     });
+    if (tier === "region") this.#copyAround(records, pages);
     const bytes = f.code.length;
     this.#heldBytes[tier] += bytes;
     const region: Region = {
@@ -444,13 +476,15 @@ export class Jit {
       patience,
       news: -1,
       records,
-      under,
       pages: pages.map((p) => p.codePage),
       alive: true,
       retired: 0,
       visits: 0,
+      reached: 0,
+      misses: 0,
     };
     this.#heat.countExits(slot);
+    this.#code.words[(REGION_MISSES >> 2) + slot] = MISSES_PER_LOOK;
     // No page begins at an odd address: the pages are looked at when it is first entered.
     this.#code.words[(REGION_MAPS + slot * 16 + 8) >> 2] = 1;
     this.#regions[tier].add(region);
@@ -462,6 +496,17 @@ export class Jit {
       this.#code.setHasRegions(page, true);
     }
     this.compiled++;
+  }
+
+  /** Copied code that has a region's entry inside would pass it by: it is copied anew. */
+  #copyAround(entries: readonly number[], pages: readonly Place[]): void {
+    for (const { codePage } of pages) {
+      for (const region of this.#byPage.get(codePage) ?? []) {
+        if (region.place.tier !== "templates" || !entries.some((entry) => region.instructions.has(entry))) continue;
+        this.#drop(region);
+        this.#heat.note(region.place);
+      }
+    }
   }
 
   /** From now on a record leads to a slot; `word`: to which entry there. */

@@ -3,10 +3,11 @@
  *
  *   loop dispatch            entry number → block
  *     block fault, leave     `info` says where and after how many instructions of the block
- *       block indirect       `target` is looked up; one of this region's entries goes round by `dispatch`
- *         block return       `target` is probably where the last call came from
- *           block enter      `target` is outside
- *             blocks …
+ *       block single         the interpreter's handler does the instruction at `target`
+ *         block indirect     `target` is looked up; one of this region's entries goes round by `dispatch`
+ *           block return     `target` is probably where the last call came from
+ *             block enter    `target` is outside
+ *               blocks …
  *
  * General registers, XMM registers and flags live in locals. What the region uses is loaded at its start, what it changes is
  * stored on every way out.
@@ -31,6 +32,7 @@ import {
   REGION_ENTRIES,
   REGION_EXITS,
   REGION_MAPS,
+  REGION_MISSES,
   STATE_BASE,
 } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
@@ -46,6 +48,9 @@ const INFO = { position: 20, count: 10, stack: 1 << 30 } as const;
 /** Entry word of a record: entry number in the low bits, distance of its page plus a bias above. */
 export const ENTRY_WORD = { numberBits: 8, bias: 128 } as const;
 export const MAX_ENTRIES = 1 << ENTRY_WORD.numberBits;
+
+/** Why a region is left often: for places that could be inside, by jumps to computed addresses, by accesses that miss the TLB. */
+export const LEFT = { exit: 0, switch: 1, missed: 2 } as const;
 
 /** An entry of the call stack: return address, i64; number of the entry, of the region, and of the page it is mapped at, i64. */
 const CALL_SIZE = 16;
@@ -63,6 +68,8 @@ export interface RegionId {
   readonly slot: number;
   /** Different for every region that is made. */
   readonly number: number;
+  /** Its accesses miss the TLB too often to leave it each time. */
+  readonly patient: boolean;
 }
 
 export class RegionCode {
@@ -74,6 +81,8 @@ export class RegionCode {
   readonly in64: boolean;
   readonly #module: RegionModule;
   readonly #slot: number;
+  /** Accesses that miss the TLB come back. */
+  readonly patient: boolean;
   /** What tells it from all other regions, in 24 bits. */
   readonly #number: number;
   readonly #pages: readonly RegionPage[];
@@ -95,7 +104,7 @@ export class RegionCode {
   readonly #callTop: Local<"i32">;
   /** Not 0 where a store of this instruction left something for the run loop; 0 at the start of every instruction. */
   readonly late: Local<"i32">;
-  #labels: { fault: Label; leave: Label; indirect: Label; return: Label; enter: Label; dispatch: Label } | undefined;
+  #labels: Record<"fault" | "leave" | "single" | "indirect" | "return" | "enter" | "dispatch", Label> | undefined;
   #tlbUsed = false;
   /** Instructions of the present block that are done. */
   done = 0;
@@ -113,6 +122,7 @@ export class RegionCode {
     this.#module = module;
     this.effects = module.effects;
     this.#slot = id.slot;
+    this.patient = id.patient;
     this.#number = id.number & 0xff_ffff;
     this.#pages = pages;
     this.in64 = in64;
@@ -256,11 +266,21 @@ export class RegionCode {
   exit(pos: number, counts: boolean): void {
     this.flags.leaveWith();
     this.#info.set(i32(counts ? 1 : 0));
+    this.#aim(pos);
+    this.f.br(this.#labels!.enter);
+  }
+  /** To the interpreter's handler of an instruction, for that one. */
+  handOver(insn: Instruction): void {
+    this.flags.leaveWith();
+    this.#info.set(i32(this.done));
+    this.#aim(insn.pos);
+    this.f.br(this.#labels!.single);
+  }
+  #aim(pos: number): void {
     this.#target.set(this.linear(pos));
     const page = this.#pageOf(pos);
     // Where the record of the target is found, if it has one; address 0 holds none.
     this.#record.set(i32(page ? page.codePage + CODE_PAGE.map + (pos - page.distance * 4096) * 4 : 0));
-    this.f.br(this.#labels!.enter);
   }
   /** To an address that is not known. */
   indirect(target: I64, isSwitch: boolean): void {
@@ -304,18 +324,21 @@ export class RegionCode {
     f.loop((dispatch) => {
       f.block((fault) => {
         f.block((leave) => {
-          f.block((indirect) => {
-            f.block((back) => {
-              f.block((enter) => {
-                this.#labels = { fault, leave, indirect, return: back, enter, dispatch };
-                body();
-                f.unreachable();
+          f.block((single) => {
+            f.block((indirect) => {
+              f.block((back) => {
+                f.block((enter) => {
+                  this.#labels = { fault, leave, single, indirect, return: back, enter, dispatch };
+                  body();
+                  f.unreachable();
+                });
+                this.#writeExit();
               });
-              this.#writeExit();
+              if (many) this.#writeReturn(needsTriple);
             });
-            if (many) this.#writeReturn(needsTriple);
+            this.#writeIndirect(many, needsTriple);
           });
-          this.#writeIndirect(many, needsTriple);
+          this.#writeHandOver();
         });
         this.#writeEnd(EXIT.leave);
       });
@@ -350,7 +373,7 @@ export class RegionCode {
     const budget = this.budget.get() as I32;
     const record = f.load("i32.load", this.#record.get() as I32);
     this.#spill();
-    this.#countExit(0);
+    this.#countExit(LEFT.exit);
     f.if(budget.gtS(this.#get("attention")).and(record.nez()), () => {
       this.#handFlagsOn();
       this.#set("ripPage", target.and(-4096));
@@ -358,6 +381,19 @@ export class RegionCode {
     });
     this.#settleFlags();
     f.returnCall(this.#module.fn("enter"), target, budget);
+  }
+
+  #writeHandOver(): void {
+    const { f } = this;
+    const target = this.#target.get() as I64;
+    const record = f.load("i32.load", this.#record.get() as I32);
+    this.budget.set((this.budget.get() as I32).sub(this.#info.get() as I32));
+    const budget = this.budget.get() as I32;
+    this.#spill();
+    this.#settleFlags();
+    this.#countDown(REGION_MISSES, LEFT.missed);
+    this.#set("ripPage", target.and(-4096));
+    f.returnCall(this.#module.fn("dispatch_single"), record, budget);
   }
 
   /** The frequent way of `enter`: the page is in the code TLB, the byte has a record, nothing waits. */
@@ -384,7 +420,7 @@ export class RegionCode {
         this.#set("ripPage", page);
         this.#spill();
         this.#handFlagsOn();
-        this.#countExit(1);
+        this.#countExit(LEFT.switch);
         f.returnCall(this.#module.fn("dispatch"), record, budget);
       });
     });
@@ -393,17 +429,18 @@ export class RegionCode {
     f.returnCall(this.#module.fn("enter"), target, budget);
   }
   /** Counts the ways out, so that a region that is left often can be made anew with more in it. */
-  #countExit(bySwitch: 0 | 1): void {
+  #countExit(why: number): void {
+    this.f.if(this.#info.get() as I32, () => this.#countDown(REGION_EXITS, why));
+  }
+  #countDown(counts: number, why: number): void {
     const { f } = this;
-    const at = REGION_EXITS + this.#slot * 4;
-    f.if(this.#info.get() as I32, () => {
-      const left = f.let(f.loadExpr("i32.load", i32(0), at).sub(1));
-      f.store("i32.store", i32(0), left, at);
-      f.if(left.eqz(), () => {
-        this.#set("scratch0", this.#target.get());
-        this.#set("budget", this.budget.get());
-        f.call(this.#module.fn("left_often"), i32(this.#slot), i32(bySwitch));
-      });
+    const at = counts + this.#slot * 4;
+    const left = f.let(f.loadExpr("i32.load", i32(0), at).sub(1));
+    f.store("i32.store", i32(0), left, at);
+    f.if(left.eqz(), () => {
+      this.#set("scratch0", this.#target.get());
+      this.#set("budget", this.budget.get());
+      f.call(this.#module.fn("left_often"), i32(this.#slot), i32(why));
     });
   }
 

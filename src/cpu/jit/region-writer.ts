@@ -6,7 +6,7 @@ import type { AnyInt, Bits, Half, Operand } from "../../isa/context.ts";
 import { BASE_RIP, NO_REGISTER } from "../../isa/decode.ts";
 import type { OperandSpec } from "../../isa/row.ts";
 import { type ExprOf, type I32, type I64, i32, i64, type ValType, type Vec, v128 } from "../../wasm/index.ts";
-import { InstructionWriter } from "../instruction-writer.ts";
+import { type Access, InstructionWriter } from "../instruction-writer.ts";
 import { Base, ConstantOperand, IndexedOperand, MemoryOperand, mayBeMemory } from "../interpreter/operand.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
@@ -45,6 +45,8 @@ export class RegionWriter extends InstructionWriter {
   /** Outside 64-bit mode: the flat segment whose offset was last taken for a linear address. */
   #flat: number | undefined;
   #late = false;
+  /** Nothing has been done that shows: no store, no runtime function. */
+  #repeatable = true;
 
   constructor(region: RegionCode, insn: Instruction, flow: Flow, movesStack: boolean) {
     super(region.f, region.env, insn.variant);
@@ -74,7 +76,8 @@ export class RegionWriter extends InstructionWriter {
   /** The instruction can no longer fault: what waited is done. */
   commit(): void {
     if (this.sp) this.region.setRegister(RSP, this.sp.get() as I64);
-    if (this.#late) this.f.if(this.region.late.get(), () => this.region.leave(this.insn, this.insn.next, 1));
+    if (!this.#late) return;
+    this.f.rarely(this.region.late.get(), () => this.region.leave(this.insn, this.insn.next, 1));
   }
 
   protected override checks(row: Instruction["row"]): void {
@@ -177,6 +180,23 @@ export class RegionWriter extends InstructionWriter {
     return super.address(this.in64 ? number : i32(number), offset, bytes, write);
   }
 
+  /**
+   * An access that misses the TLB leaves for the interpreter, which does the whole instruction. A slow way that came back would cost the
+   * fast one: V8 keeps what lives over a call in its frame.
+   */
+  override hostFor(access: Access, linear: I64, length: number, stack = false): I32 {
+    if (!this.#repeatable || this.region.patient) return super.hostFor(access, linear, length, stack);
+    const { differs, host } = this.lookUp(access, linear, length);
+    // Without a hint: V8 would store what the ways out have in common where it is made.
+    this.f.if(differs, () => this.region.handOver(this.insn));
+    this.region.env.observer?.access(this.f);
+    return this.f.let(host);
+  }
+  protected override commitStore(host: I32): void {
+    if (!this.#repeatable || this.region.patient) super.commitStore(host);
+    this.#repeatable = false;
+  }
+
   dataSegment(): I32 {
     return i32(this.insn.d.segment);
   }
@@ -267,6 +287,7 @@ export class RegionWriter extends InstructionWriter {
   }
   #around<T>(name: string, call: () => T): T {
     const effects = this.region.effects.of(name);
+    this.#repeatable = false;
     if (effects.registers || effects.vectors) throw new NotCompiled(`${name} reaches registers`);
     if (effects.flags) this.region.storeFlags();
     const result = call();

@@ -65,6 +65,7 @@ export function plainPair(m: Context, p: Precision, a: Vec, b: Vec): I32 {
     pairInMiddle(p, both),
     () => i32(1),
     () => pairPlain(p, both),
+    true,
   );
 }
 
@@ -93,7 +94,7 @@ const flagsOf =
     const number = (v: Vec): F64 =>
       p === SINGLE ? (op("f64.promote_f32", v.lane("f32x4", 0)) as F64) : v.lane("f64x2", 0);
     const [x, y] = [m.f.variable(number(a)), m.f.variable(number(b))];
-    m.f.if(plainPair(m, p, a, b).eqz(), () => {
+    m.f.rarely(plainPair(m, p, a, b).eqz(), () => {
       // 1 less, 2 equal, 4 greater, 8 unordered: by numbers that are so. With DAZ these are not the operands.
       const order = slowInteger(
         m,

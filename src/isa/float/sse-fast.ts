@@ -49,14 +49,14 @@ function attempt(m: Context, { result, inMiddle, wanted, harmless, exact, slow }
   f.block((done) => {
     f.block((unfit) => {
       f.brIf(done, lanes.and(m.get("sseQuick")).eq(wanted));
-      f.if(lanes.ne(wanted), () => f.brIf(unfit, harmless().eqz()));
+      f.if(lanes.ne(wanted), () => f.brIf(unfit, harmless().eqz(), false));
       const mode = f.let(m.get("mxcsr").and(RC | PM | PE));
       f.if(mode.eq(PM | PE), () => {
         m.set("sseQuick", i32(ALL));
         f.br(done);
       });
-      f.brIf(unfit, mode.ne(PM));
-      f.brIf(done, exact());
+      f.brIf(unfit, mode.ne(PM), false);
+      f.brIf(done, exact(), true);
     });
     out.set(slow());
   });

@@ -48,7 +48,7 @@ export function guarded<E extends Expr>(m: Context, unless: readonly I32[], fast
   let get: () => E = fast;
   f.block((done) => {
     f.block((unfit) => {
-      for (const condition of unless) f.brIf(unfit, condition);
+      for (const condition of unless) f.brIf(unfit, condition, false);
       const value = fast();
       const out = f.temporary(value.type);
       out.set(value);
