@@ -8,7 +8,18 @@ import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import type { Thresholds } from "./jit/heat.ts";
 import { Jit, type JitPorts } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
-import { CODE_PAGE_INDEX, NO_TAG, RAM_BASE, STATE_BASE, STEP_BASE, TLB_NONE, TLB_SET_SIZE } from "./memory-map.ts";
+import {
+  CODE_PAGE_INDEX,
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+  JUMP_CACHE_ENTRY_SIZE,
+  NO_TAG,
+  RAM_BASE,
+  STATE_BASE,
+  STEP_BASE,
+  TLB_NONE,
+  TLB_SET_SIZE,
+} from "./memory-map.ts";
 import { type CpuModel, featuresOf } from "./models.ts";
 import type { CpuPorts, PortSize } from "./ports.ts";
 import { Registers } from "./registers.ts";
@@ -240,6 +251,7 @@ export class Cpu implements CpuContext {
     this.r.set("codeEpoch", codeEpoch);
     this.r.set("firstRegion", this.#firstRegion);
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
+    this.#words.fill(-1, JUMP_CACHE >> 2, (JUMP_CACHE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));
     this.msrs.clear();
     this.r.set("elementwise", this.#elementwise);

@@ -135,6 +135,14 @@ export const REGION_MISSES = REGION_EXITS + 256 * KiB;
 /** For each table slot, 16 bytes: mapping of code (i32) and linear address (i64 at 8) with which its region was last found to be in order. */
 export const REGION_MAPS = REGION_EXITS + 512 * KiB;
 
+/**
+ * Where computed jumps of copied code have led: linear address (i64), `codeMap` as it was (i32 at 8), record (i32 at 12), each in the place
+ * that its address has (runtime/tlb.ts).
+ */
+export const JUMP_CACHE = REGION_MAPS + 1 * MiB;
+export const JUMP_CACHE_ENTRIES = 4096;
+export const JUMP_CACHE_ENTRY_SIZE = 16;
+
 export const RAM_BASE = REGION_EXITS + 2 * MiB;
 
 const PAGE = 64 * KiB;
@@ -162,4 +170,5 @@ function layOut<Names extends string>(base: number, sizes: Record<Names, number>
 
 if (COUNTERS.size > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
 if (TLB_GROUPS_BASE + TLB_GROUPS * TLB_GROUP.size > ARENA_BASE) throw new Error("memory map overlaps");
+if (JUMP_CACHE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE > RAM_BASE) throw new Error("memory map overlaps");
 if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

@@ -182,9 +182,9 @@ export class Heat {
     this.note({ ...region.place, codeMap: registers.get("codeMap") });
   }
 
-  /** Sets when a region tells again that it is left. */
-  countExits(slot: number): void {
-    this.#p.code.words[(REGION_EXITS >> 2) + slot] = this.#interval();
+  /** Sets when a region tells again that it is left; with each step of `patience` half as often. */
+  countExits(slot: number, patience = 0): void {
+    this.#p.code.words[(REGION_EXITS >> 2) + slot] = this.#interval() << patience;
   }
 
   /** Where a computed jump has been seen to go. */

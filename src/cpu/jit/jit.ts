@@ -204,12 +204,16 @@ export class Jit {
   #visited(region: Region): void {
     const { registers } = this.#p;
     region.retired += registers.get("visitBudget") - registers.get("budget");
-    if (++region.visits < VISITS) this.#heat.countExits(region.slot);
-    else if (region.retired < VISITS * LEAST_PER_VISIT) {
+    const seen = ++region.visits;
+    // Looked at again more and more seldom: what a program does changes.
+    this.#heat.countExits(region.slot, Math.min(MAX_PATIENCE, Math.floor(seen / VISITS)));
+    if (seen % VISITS > 0) return;
+    if (region.retired < VISITS * LEAST_PER_VISIT) {
       this.#refusals.set(this.#code.recordAt(region.place), MAX_REFUSALS);
       this.#drop(region);
       this.#heat.note({ ...region.place, tier: "templates" });
     }
+    region.retired = 0;
   }
 
   /** Compiled code went often to code that is not compiled, now to a linear address. Called from generated code. */

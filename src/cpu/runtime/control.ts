@@ -1,13 +1,13 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
 import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64, op } from "../../wasm/index.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
-import { ARENA_BASE, CODE_PAGE_INDEX, RAM_BASE, REGION_ENTRIES, RETURN_STACK } from "../memory-map.ts";
+import { ARENA_BASE, CODE_PAGE_INDEX, JUMP_CACHE, RAM_BASE, REGION_ENTRIES, RETURN_STACK } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { EXIT } from "./exits.ts";
 import { ACCESS, NOT_CANONICAL } from "./paging.ts";
-import { codeTlbOffset } from "./tlb.ts";
+import { codeTlbOffset, jumpCacheOffset } from "./tlb.ts";
 
 const SS = 2;
 /** So many times code is come to before the compiler is told; no record has a count to begin with, and one goes on after the last. */
@@ -156,9 +156,8 @@ export function controlFunctions(type: IndirectType) {
     });
   };
 
-  /** Runs on at a linear address. */
-  const enter = runtime("enter", "i64 i32", "i32", (f, env) => {
-    const linear = f.let(f.param(0, "i64").get());
+  /** `known`: what to do first with the record of the target, where there is one at hand. */
+  const writeEnter = (f: FunctionBuilder, env: RuntimeEnv, linear: I64, known?: (record: I32) => void) => {
     const budget = budgetOf(f);
     const offset = () => f.callFor("i64", env.fn("code_offset"), linear);
     f.if(budget.leS(0).or(env.get("attention").nez()), () => exit(f, env, EXIT.budget, offset(), budget));
@@ -166,18 +165,31 @@ export function controlFunctions(type: IndirectType) {
     const entry = codeTlbEntry(f, env, linear);
     f.if(f.loadExpr("i64.load", entry, 0).eq(linear.and(-4096)), () => {
       const at = f.loadExpr("i32.load", entry, 8).add(linear.wrap().and(4095).shl(2));
-      const known = f.load("i32.load", at, CODE_PAGE.map);
-      f.if(known, () => {
+      const to = f.load("i32.load", at, CODE_PAGE.map);
+      f.if(to, () => {
         env.set("ripPage", linear.and(-4096));
-        const slot = f.load("i32.load16_u", known, RECORD.handler);
-        f.if(slot.ltU(env.get("firstRegion")), () => countEntry(f, env, known));
-        f.returnCallIndirect(type, slot, known, budget);
+        known?.(to);
+        const slot = f.load("i32.load16_u", to, RECORD.handler);
+        f.if(slot.ltU(env.get("firstRegion")), () => countEntry(f, env, to));
+        f.returnCallIndirect(type, slot, to, budget);
       });
     });
     const next = f.callFor("i32", env.fn("lookup"), linear);
     f.if(next.eqz(), () => exit(f, env, EXIT.fault, offset(), budget));
     env.set("ripPage", linear.and(-4096));
     dispatch(f, next, budget);
+  };
+  /** Runs on at a linear address. */
+  const enter = runtime("enter", "i64 i32", "i32", (f, env) => writeEnter(f, env, f.let(f.param(0, "i64").get())));
+  /** The same for the target of a computed jump, which is remembered. */
+  const enterComputed = runtime("enter_computed", "i64 i32", "i32", (f, env) => {
+    const linear = f.let(f.param(0, "i64").get());
+    writeEnter(f, env, linear, (record) => {
+      const entry = f.let(jumpCacheOffset(f.let(linear.wrap())));
+      f.store("i64.store", entry, linear, JUMP_CACHE);
+      f.store("i32.store", entry, env.get("codeMap"), JUMP_CACHE + 8);
+      f.store("i32.store", entry, record, JUMP_CACHE + 12);
+    });
   });
 
   /** For compiled code, which has no table of its own. */
@@ -401,6 +413,7 @@ export function controlFunctions(type: IndirectType) {
     beyondLimit,
     lookup,
     enter,
+    enterComputed,
     dispatchRecord,
     dispatchSingle,
     dispatchSettled,

@@ -25,8 +25,17 @@ import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { RecordWriter } from "../interpreter/record-writer.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
-import { ARENA_BASE, REGION_ENTRIES, RETURN_SIZE, RETURN_STACK, RETURNS, STATE_BASE } from "../memory-map.ts";
+import {
+  ARENA_BASE,
+  JUMP_CACHE,
+  REGION_ENTRIES,
+  RETURN_SIZE,
+  RETURN_STACK,
+  RETURNS,
+  STATE_BASE,
+} from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
+import { jumpCacheOffset } from "../runtime/tlb.ts";
 import { FIELDS } from "../state.ts";
 import { CLASS, cachedField, classOf, fieldAt } from "./cached-fields.ts";
 import { HOLE, type HoleKind, type Part, type Template } from "./template.ts";
@@ -68,7 +77,7 @@ export function writeTemplate(module: TemplateModule, source: TemplateSource): T
 }
 
 /** Runtime functions that control does not come back from. */
-const LEAVING = new Set("fault dispatch dispatch_single enter jump branch64".split(" "));
+const LEAVING = new Set("fault dispatch dispatch_single enter enter_computed jump branch64".split(" "));
 
 class TemplateWriter extends RecordWriter {
   readonly #cache: Cache;
@@ -291,7 +300,23 @@ class TemplateWriter extends RecordWriter {
     local.set(target);
     this.#target = local.index;
     this.#marks.body = this.#code.code.length;
-    super.jumpChecked(local.get() as I64);
+    const to = local.get() as I64;
+    if (this.variant.row.mnemonic === "RET") this.returnTo(to);
+    this.#jumpRemembered(to);
+    this.f.returnCall(this.fn("enter_computed"), to, this.budget(1));
+  }
+  /** To where a computed jump has led before, in whichever code; while `codeMap` is the same, the target is the same code. */
+  #jumpRemembered(target: I64): void {
+    const { f } = this;
+    const entry = f.let(jumpCacheOffset(f.let(target.wrap())));
+    const same = (f.loadExpr("i64.load", entry, JUMP_CACHE) as I64).eq(target);
+    const valid = (f.loadExpr("i32.load", entry, JUMP_CACHE + 8) as I32).eq(this.get("codeMap"));
+    f.if(same.and(valid).and(this.budget(1).gtS(this.get("attention"))), () => {
+      const record = f.load("i32.load", entry, JUMP_CACHE + 12);
+      this.warm(() => target);
+      this.set("ripPage", target.and(-4096));
+      this.dispatchComputed(record);
+    });
   }
   /** Calls the function that the guest calls, and goes on behind it when that returns; where too many wait already, it is a jump. */
   #call(target: I64, call: () => I32): void {
