@@ -125,16 +125,20 @@ describe("a loop over two pages", () => {
 });
 
 describe("two address spaces", () => {
-  it("with other code at the same address", () => {
-    const g = new HotGuest();
-    const OTHER = 0x9_0000;
-    const TARGET = CODE + PAGE;
-    // The other space: its own four levels, in which TARGET is another page.
+  const OTHER = 0x9_0000;
+  /** Makes the other space: four levels of its own, in which one page is another. */
+  const otherSpace = (g: HotGuest, linear: number) => {
     g.cpu.ram.copyWithin(OTHER, PAGE_TABLES, PAGE_TABLES + 4 * PAGE);
     for (let level = 0; level < 3; level++) {
       g.view.setUint32(OTHER + level * PAGE, (OTHER + (level + 1) * PAGE) | 7, true);
     }
-    g.view.setUint32(OTHER + 3 * PAGE + (TARGET / PAGE) * 8, FREE | 7, true);
+    g.view.setUint32(OTHER + 3 * PAGE + (linear / PAGE) * 8, FREE | 7, true);
+  };
+
+  it("with other code at the same address", () => {
+    const g = new HotGuest();
+    const TARGET = CODE + PAGE;
+    otherSpace(g, TARGET);
     g.load(TARGET, [0x48, 0x83, 0xc3, 1, 0xc3]);
     g.load(FREE, [0x48, 0x83, 0xc3, 10, 0xc3]);
     g.hot((a) => {
@@ -147,12 +151,7 @@ describe("two address spaces", () => {
 
   it("with other data at the same address", () => {
     const g = new HotGuest();
-    const OTHER = 0x9_0000;
-    g.cpu.ram.copyWithin(OTHER, PAGE_TABLES, PAGE_TABLES + 4 * PAGE);
-    for (let level = 0; level < 3; level++) {
-      g.view.setUint32(OTHER + level * PAGE, (OTHER + (level + 1) * PAGE) | 7, true);
-    }
-    g.view.setUint32(OTHER + 3 * PAGE + (DATA / PAGE) * 8, FREE | 7, true);
+    otherSpace(g, DATA);
     g.hot((a) => {
       a.mov(RCX, PASSES).mov(RDX, PAGE_TABLES).mov(RSI, OTHER).label("loop");
       // mov cr3,rsi; inc dword [rdi]; mov cr3,rdx; add dword [rdi],2
@@ -240,22 +239,12 @@ describe("code at two privileges", () => {
       a.db(0x48, 0x83, 0x44, 0x24, 8, 7, 0x48, 0x83, 0xc4, 8, 0xff, 0x04, 0x25, imm(DATA), 0x48, 0xcf);
     });
     // INT 40h comes back to CPL 0, behind the IRETQ, on the kernel's stack.
-    g.assemble((a) => {
-      a.mov(RCX, PASSES)
-        .label("loop")
-        .call(CODE + PAGE);
-      // push SS3; push rsp+?; push 2; push CS3; push user; iretq
-      a.db(0x48, 0x89, 0xe0, 0x6a, SS3, 0x50, 0x6a, 2, 0x6a, CS3).mov(RAX, "user").db(0x50, 0x48, 0xcf);
-      a.label("user")
-        .call(CODE + PAGE)
-        .db(0xcd, 0x40);
-      a.label("kernel").again("loop").hlt();
-    });
     const a = g.assemble((asm) => {
       asm
         .mov(RCX, PASSES)
         .label("loop")
         .call(CODE + PAGE);
+      // mov rax,rsp; push SS3; push rax; push 2; push CS3; push user; iretq
       asm.db(0x48, 0x89, 0xe0, 0x6a, SS3, 0x50, 0x6a, 2, 0x6a, CS3).mov(RAX, "user").db(0x50, 0x48, 0xcf);
       asm
         .label("user")
