@@ -35,14 +35,14 @@ function innerCalls(nodes: ReadonlyMap<number, Near>): InnerCalls {
       const node = nodes.get(pos);
       if (!node) continue;
       const { kind, target, next } = node;
-      if (kind.variant.row.mnemonic === "RET") {
+      if (kind.returns) {
         calls.add(call.pos);
         const list = returns.get(pos);
         if (!list) returns.set(pos, [call.next]);
         else if (list.length < MAX_RETURNS && !list.includes(call.next)) list.push(call.next);
       }
       if (target !== undefined && !kind.calls) seen.add(target);
-      if (kind.calls || !kind.variant.row.attributes.has("end")) seen.add(next);
+      if (kind.calls || !kind.ends) seen.add(next);
     }
   }
   return { calls, returns };
