@@ -298,9 +298,7 @@ class TemplateWriter extends RecordWriter {
     const { f } = this;
     this.flushStack();
     const top = f.let(this.get("returnTop").add(RETURN_SIZE));
-    const ready = this.budget(1)
-      .gtS(this.get("attention"))
-      .and(top.ltU(RETURNS * RETURN_SIZE));
+    const ready = this.ready(1).and(top.ltU(RETURNS * RETURN_SIZE));
     f.if(ready.eqz(), () => f.returnCall(this.fn("enter"), target, this.budget(1)));
     this.set("returnTop", top);
     f.store("i64.store", top, this.nextRip(), RETURN_STACK);
