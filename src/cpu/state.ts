@@ -216,9 +216,11 @@ export const fieldSize = (type: FieldType): number => SIZE[type];
 /** Bytes the state takes. */
 export const STATE_SIZE = 4096;
 
-/** Offset of a field. Throws on a name that is not declared. */
-export function offsetOf(name: string): number {
+/** Throws on a name that is not declared. */
+export function fieldOf(name: string): Field {
   const found = FIELDS.get(name);
   if (!found) throw new Error(`no CPU state field ${name}`);
-  return found.offset;
+  return found;
 }
+
+export const offsetOf = (name: string): number => fieldOf(name).offset;

@@ -27,7 +27,7 @@ import type { RuntimeEffects } from "../jit/effects.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { ARENA_BASE, REGION_ENTRIES, RETURN_SIZE, RETURN_STACK, RETURNS, STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
-import { FIELDS } from "../state.ts";
+import { offsetOf } from "../state.ts";
 import { CLASS, cachedField, classOf, fieldAt } from "./cached-fields.ts";
 import { HOLE, type HoleKind, type Part, type Template } from "./template.ts";
 import { Cache, TemplateFunction } from "./template-function.ts";
@@ -383,11 +383,6 @@ export const entryOf = (f: FunctionBuilder, record: I32): I32 =>
   (f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32).and(MAX_ENTRIES - 1);
 
 function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, flagless: boolean): RuntimeEnv {
-  const find = (name: string) => {
-    const found = FIELDS.get(name);
-    if (!found) throw new Error(`no CPU state field ${name}`);
-    return found;
-  };
   const cached = (name: string): number => {
     const field = cachedField(name);
     return field >= 0 && cache.holds(classOf(field)) ? field : -1;
@@ -397,16 +392,16 @@ function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, f
       const field = cached(name);
       const wanted = (type ?? "i32") as "i32" | "i64";
       if (field >= 0) return cache.get(field, wanted) as never;
-      return f.load(`${wanted}.load`, i32(0), STATE_BASE + find(name).offset) as never;
+      return f.load(`${wanted}.load`, i32(0), STATE_BASE + offsetOf(name)) as never;
     },
     set: (name, value) => {
       if (flagless && name.startsWith("flag")) return;
       const known = f.let(value);
-      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + find(name).offset);
+      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + offsetOf(name));
       const field = cached(name);
       if (field >= 0) cache.set(field, known);
     },
-    address: (name) => STATE_BASE + find(name).offset,
+    address: (name) => STATE_BASE + offsetOf(name),
     fn: (name) => {
       if (!LEAVING.has(name)) {
         cache.repeatable = false;
