@@ -3,7 +3,7 @@
 import { EXIT, messageOf, statusOf } from "./exit-status.ts";
 import { flushed } from "./output.ts";
 import { type Actions, runProgram } from "./program.ts";
-import { readBranchHints } from "./v8-flags.ts";
+import { setV8Flags } from "./v8-flags.ts";
 
 /** Each is loaded only where it runs. */
 const actions: Actions = {
@@ -30,7 +30,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-readBranchHints();
+setV8Flags();
 // Whoever reads us may go away at any time; the commands that care have listeners of their own.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
 const status = await main(process.argv.slice(2));

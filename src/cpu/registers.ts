@@ -1,21 +1,17 @@
 /** TypeScript's view of the CPU state in linear memory: every declared field by name. */
 import { STATE_BASE } from "./memory-map.ts";
-import { FIELDS, type FieldType } from "./state.ts";
+import { type FieldType, fieldOf, offsetOf } from "./state.ts";
 
 export class Registers {
   readonly #view: DataView;
-  readonly #offsets = new Map<string, number>();
 
   constructor(memory: ArrayBufferLike) {
     this.#view = new DataView(memory);
-    for (const [name, field] of FIELDS) this.#offsets.set(name, STATE_BASE + field.offset);
   }
 
   /** Address of a field in linear memory. */
   address(name: string): number {
-    const at = this.#offsets.get(name);
-    if (at === undefined) throw new Error(`no CPU state field ${name}`);
-    return at;
+    return STATE_BASE + offsetOf(name);
   }
   /** An i32 field as an unsigned number; of an i64 field the low half. */
   get(name: string): number {
@@ -48,6 +44,6 @@ export class Registers {
     this.setPair(name, value >>> 0, Math.floor(value / 0x1_0000_0000));
   }
   type(name: string): FieldType {
-    return FIELDS.get(name)!.type;
+    return fieldOf(name).type;
   }
 }

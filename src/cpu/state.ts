@@ -132,7 +132,12 @@ field("stepping", "i32", "1: one instruction runs by itself", "engine");
 field("elementwise", "i32", "1: a pass of a repeated string instruction is one element", "engine");
 field("stepTrap", "i32", "DR6.BS where the instruction that runs by itself ends in a single-step trap", "engine");
 field("codeLimit", "i32", "CS limit the code TLB was filled under, outside 64-bit mode", "engine");
-field("attention", "i32", "not 0: the run loop has something to do before the next instruction", "engine");
+field(
+  "attention",
+  "i32",
+  "not 0: the run loop has something to do before the next instruction; then more than any budget, unless a checkpoint follows",
+  "engine",
+);
 field("pendingInterrupt", "i32", "1: an interrupt waits for EFLAGS.IF", "engine");
 field("faultVector", "i32", "pending exception of the current instruction", "engine");
 field("faultError", "i32", "its error code, or -1", "engine");
@@ -211,9 +216,11 @@ export const fieldSize = (type: FieldType): number => SIZE[type];
 /** Bytes the state takes. */
 export const STATE_SIZE = 4096;
 
-/** Offset of a field. Throws on a name that is not declared. */
-export function offsetOf(name: string): number {
+/** Throws on a name that is not declared. */
+export function fieldOf(name: string): Field {
   const found = FIELDS.get(name);
   if (!found) throw new Error(`no CPU state field ${name}`);
-  return found.offset;
+  return found;
 }
+
+export const offsetOf = (name: string): number => fieldOf(name).offset;

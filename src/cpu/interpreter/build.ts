@@ -24,7 +24,7 @@ import { IMPORTS } from "../runtime/imports.ts";
 import { PAGING_FUNCTIONS } from "../runtime/paging.ts";
 import { TRANSLATION_FUNCTIONS } from "../runtime/translations.ts";
 import { TRAP_FUNCTIONS } from "../runtime/traps.ts";
-import { FIELDS } from "../state.ts";
+import { fieldOf, offsetOf } from "../state.ts";
 import { Handler, type HandlerEnv } from "./handler.ts";
 import { mayBeMemory } from "./operand.ts";
 import { conditionOf, hasFlagless, isBranch, isSwitch, pairsWith } from "./pairs.ts";
@@ -302,24 +302,19 @@ export function buildFurther(
 }
 
 function environment(f: FunctionBuilder, byName: ReadonlyMap<string, Callable>): RuntimeEnv {
-  const find = (name: string) => {
-    const found = FIELDS.get(name);
-    if (!found) throw new Error(`no CPU state field ${name}`);
-    return found;
-  };
   return {
     get: <T extends ValType = "i32">(name: string, type?: T) => {
-      const found = find(name);
+      const found = fieldOf(name);
       const wanted = type ?? "i32";
       if (found.type !== wanted) throw new Error(`field ${name} is ${found.type}, not ${wanted}`);
       return f.load(`${wanted as "i32" | "i64"}.load`, i32(0), STATE_BASE + found.offset) as never;
     },
     set: (name, value) => {
-      const found = find(name);
+      const found = fieldOf(name);
       if (found.type !== value.type) throw new Error(`field ${name} is ${found.type}, not ${value.type}`);
       f.store(`${value.type as "i32" | "i64"}.store`, i32(0), value, STATE_BASE + found.offset);
     },
-    address: (name) => STATE_BASE + find(name).offset,
+    address: (name) => STATE_BASE + offsetOf(name),
     fn: (name) => {
       const found = byName.get(name);
       if (!found) throw new Error(`no runtime function ${name}`);

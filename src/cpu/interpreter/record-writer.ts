@@ -83,6 +83,11 @@ export abstract class RecordWriter extends InstructionWriter {
   /** Goes on behind this instruction. */
   protected abstract next(): void;
 
+  /** The run loop need not come in between: there is budget left, `more` instructions done, and nothing waits. */
+  protected ready(more: number): I32 {
+    return this.budget(more).gtS(this.get("attention"));
+  }
+
   protected writeBody(): void {
     const { row, addressing } = this.variant;
     this.checks(row);
@@ -208,12 +213,11 @@ export abstract class RecordWriter extends InstructionWriter {
     const top = f.let(this.get("returnTop"));
     const expected = f.loadExpr("i64.load", top, RETURN_STACK) as I64;
     const map = f.loadExpr("i32.load", top, RETURN_STACK + 8) as I32;
-    const ready = this.budget(1).gtS(this.get("attention"));
     f.if(
       expected
         .eq(target)
         .and(map.eq(this.get("codeMap")))
-        .and(ready),
+        .and(this.ready(1)),
       () => {
         this.set("returnTop", top.sub(RETURN_SIZE));
         this.set("ripPage", target.and(-4096));
@@ -231,8 +235,7 @@ export abstract class RecordWriter extends InstructionWriter {
     const { f } = this;
     const entry = f.let(codeTlbOffset(target.wrap()).add(this.get("codeTlb")));
     const page = f.let(target.and(-4096));
-    const ready = this.budget(1).gtS(0).and(this.get("attention").eqz());
-    f.if(f.loadExpr("i64.load", entry, 0).eq(page).and(ready), () => {
+    f.if(f.loadExpr("i64.load", entry, 0).eq(page).and(this.ready(1)), () => {
       const at = f.loadExpr("i32.load", entry, 8).add(target.wrap().and(4095).shl(2));
       const record = f.load("i32.load", at, CODE_PAGE.map);
       f.if(record, () => {
@@ -331,8 +334,7 @@ export abstract class RecordWriter extends InstructionWriter {
   }
   /** Back to the run loop in front of this instruction, one pass of which is done, where the budget is used up or something waits. */
   protected stopIfDue(): void {
-    const stop = this.budget(0).leS(0).or(this.get("attention").nez());
-    this.f.if(stop, () => this.exit(EXIT.budget, this.rip()));
+    this.f.if(this.ready(0).eqz(), () => this.exit(EXIT.budget, this.rip()));
   }
   protected flushStack(): void {
     if (this.sp) this.#env.set("rsp", this.sp.get());

@@ -8,21 +8,17 @@ import { addressingOf, isJump } from "../code-cache.ts";
 import type { Variant } from "../instruction-writer.ts";
 import { isSwitch } from "../interpreter/pairs.ts";
 import type { FlagUse } from "./region-flags.ts";
+import { type Control, type Flow, isShort } from "./short.ts";
 
 const PAGE = 4096;
 
 /** An instruction wherever it lies. */
-export interface BareInstruction {
+export interface BareInstruction extends Control {
   readonly d: Decoded;
   readonly row: Row;
   readonly variant: Variant;
   /** It has a static target. */
   readonly relative: boolean;
-  /** Control does not go on behind it. */
-  readonly ends: boolean;
-  readonly calls: boolean;
-  /** It jumps to a computed address, or calls one. */
-  readonly switches: boolean;
   /** It goes round on itself. */
   readonly repeats: boolean;
 }
@@ -34,10 +30,8 @@ export interface Probed {
 }
 export type KnownInstruction = BareInstruction & Probed;
 
-export interface Instruction extends KnownInstruction {
+export interface Instruction extends KnownInstruction, Flow {
   readonly pos: number;
-  readonly next: number;
-  readonly target: number | undefined;
 }
 
 export interface Block {
@@ -209,21 +203,9 @@ class Finder {
     return this.#view.targets(page.codePage, pos - distance * PAGE).filter((to) => Math.abs(to) < MAX_DISTANCE);
   }
 
-  /** Whether the function at a position ends within a few instructions, on every way that has run, without calling another. */
+  /** Whether what a call leads to comes along, as far as it is not inside already. */
   #isShort(start: number): boolean {
-    const seen = new Set<number>();
-    const next = [start];
-    for (let pos = next.pop(); pos !== undefined; pos = next.pop()) {
-      if (seen.has(pos) || this.#instructions.get(pos)) continue;
-      if (seen.size >= SHORT) return false;
-      seen.add(pos);
-      const insn = this.#look(pos);
-      if (!insn) continue;
-      if (insn.calls || insn.switches) return false;
-      if (insn.target !== undefined) next.push(insn.target);
-      if (!insn.ends) next.push(insn.next);
-    }
-    return true;
+    return isShort(start, (pos) => (this.#instructions.get(pos) ? undefined : this.#look(pos)));
   }
 
   #assemble(root: number): Blocks {
@@ -365,6 +347,3 @@ const MAX_KNOWN = 20_000;
 
 /** Bytes from the root's page that a position may be away. */
 const MAX_DISTANCE = 0x4000_0000;
-
-/** The longest function that is compiled along with its callers, in instructions. */
-export const SHORT = 40;

@@ -5,7 +5,7 @@
 import { FunctionBuilder, type Signature, typed } from "../../wasm/index.ts";
 import type { RuntimeEnv, RuntimeFunction } from "../runtime/define.ts";
 import { IMPORTS } from "../runtime/imports.ts";
-import { FIELDS, GPR_NAMES } from "../state.ts";
+import { GPR_NAMES, offsetOf } from "../state.ts";
 
 export interface Effects {
   /** It reads or writes general registers. */
@@ -63,7 +63,7 @@ export class RuntimeEffects {
       },
       address: (field) => {
         fields.add(field);
-        return FIELDS.get(field)!.offset;
+        return offsetOf(field);
       },
       fn: (other) => {
         called.add(other);

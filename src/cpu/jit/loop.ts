@@ -1,7 +1,6 @@
 /** The loop that a region is rooted in: what control may pass on its way from the root back to it. */
-import { isSwitch } from "../interpreter/pairs.ts";
 import type { Near } from "../templates/near-code.ts";
-import { SHORT } from "./blocks.ts";
+import { isShort } from "./short.ts";
 
 /** Positions of its instructions. Undefined where there is none, or one of more than `limit` instructions. */
 export function loopAround(nodes: ReadonlyMap<number, Near>, root: number, limit: number): Set<number> | undefined {
@@ -34,33 +33,26 @@ function waysOf(nodes: ReadonlyMap<number, Near>): Map<number, readonly number[]
   for (const [pos, node] of nodes) {
     const { kind, next, target } = node;
     const list = [...node.targets];
-    if (target !== undefined && (!kind.calls || isShort(nodes, target))) {
+    if (target !== undefined && (!kind.calls || leadsInside(nodes, target))) {
       list.push(target);
       if (kind.calls && nodes.has(next)) behind.push(next);
     }
-    if (!kind.calls && !kind.variant.row.attributes.has("end")) list.push(next);
+    if (!kind.calls && !kind.ends) list.push(next);
     ways.set(
       pos,
       list.filter((to) => nodes.has(to)),
     );
   }
-  for (const [pos, { kind }] of nodes) if (kind.variant.row.mnemonic === "RET") ways.set(pos, behind);
+  for (const [pos, { kind }] of nodes) if (kind.returns) ways.set(pos, behind);
   return ways;
 }
 
-/** Whether a function has few instructions and calls no other. */
-function isShort(nodes: ReadonlyMap<number, Near>, start: number): boolean {
-  const seen = new Set<number>();
-  const next = [start];
-  for (let pos = next.pop(); pos !== undefined; pos = next.pop()) {
+/** Whether a call leads to a function that the region has inside. */
+function leadsInside(nodes: ReadonlyMap<number, Near>, start: number): boolean {
+  return isShort(start, (pos) => {
     const node = nodes.get(pos);
-    if (!node || seen.has(pos)) continue;
-    if (seen.size >= SHORT) return false;
-    seen.add(pos);
-    const { kind } = node;
-    if (kind.calls || isSwitch(kind.variant.row)) return false;
-    if (node.target !== undefined) next.push(node.target);
-    if (!kind.variant.row.attributes.has("end")) next.push(node.next);
-  }
-  return seen.size > 0;
+    if (!node) return undefined;
+    const { calls, switches, ends } = node.kind;
+    return { calls, switches, ends, target: node.target, next: node.next };
+  });
 }

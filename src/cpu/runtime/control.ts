@@ -160,7 +160,7 @@ export function controlFunctions(type: IndirectType) {
   const writeEnter = (f: FunctionBuilder, env: RuntimeEnv, linear: I64, known?: (record: I32) => void) => {
     const budget = budgetOf(f);
     const offset = () => f.callFor("i64", env.fn("code_offset"), linear);
-    f.if(budget.leS(0).or(env.get("attention").nez()), () => exit(f, env, EXIT.budget, offset(), budget));
+    f.if(budget.leS(env.get("attention")), () => exit(f, env, EXIT.budget, offset(), budget));
     // The common way without a call: the page is in the code TLB and the byte has a record.
     const entry = codeTlbEntry(f, env, linear);
     f.if(f.loadExpr("i64.load", entry, 0).eq(linear.and(-4096)), () => {

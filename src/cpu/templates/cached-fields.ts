@@ -3,7 +3,7 @@
  * written goes to the state at once as well, so that the code may be left anywhere.
  */
 import type { ValType } from "../../wasm/index.ts";
-import { FIELDS, GPR_NAMES, offsetOf } from "../state.ts";
+import { fieldOf, GPR_NAMES, offsetOf } from "../state.ts";
 
 interface CachedField {
   readonly offset: number;
@@ -38,7 +38,7 @@ const YMM_STRIDE = 32;
 export const CACHED: readonly CachedField[] = [
   ...SCALARS.map((name, i) => ({
     offset: offsetOf(name),
-    type: FIELDS.get(name)!.type as "i32" | "i64",
+    type: fieldOf(name).type as "i32" | "i64",
     local: PARAMETERS + i,
   })),
   ...Array.from({ length: VECTORS }, (_, i) => ({

@@ -25,24 +25,32 @@ export interface InnerCalls {
   readonly returns: ReadonlyMap<number, readonly number[]>;
 }
 
+/** Returns of the function that begins at a position, behind what it calls itself too. */
+function returnsFrom(nodes: ReadonlyMap<number, Near>, start: number): number[] {
+  const seen = new Set([start]);
+  for (const pos of seen) {
+    const node = nodes.get(pos);
+    if (!node) continue;
+    const { kind, target, next } = node;
+    if (target !== undefined && !kind.calls) seen.add(target);
+    if (kind.calls || !kind.ends) seen.add(next);
+  }
+  return [...seen].filter((pos) => nodes.get(pos)?.kind.returns);
+}
+
 function innerCalls(nodes: ReadonlyMap<number, Near>): InnerCalls {
+  const functions = new Map<number, number[]>();
   const returns = new Map<number, number[]>();
   const calls = new Set<number>();
-  for (const call of nodes.values()) {
-    if (!call.kind.calls || call.target === undefined || !nodes.has(call.target)) continue;
-    const seen = new Set([call.target]);
-    for (const pos of seen) {
-      const node = nodes.get(pos);
-      if (!node) continue;
-      const { kind, target, next } = node;
-      if (kind.variant.row.mnemonic === "RET") {
-        calls.add(call.pos);
-        const list = returns.get(pos);
-        if (!list) returns.set(pos, [call.next]);
-        else if (list.length < MAX_RETURNS && !list.includes(call.next)) list.push(call.next);
-      }
-      if (target !== undefined && !kind.calls) seen.add(target);
-      if (kind.calls || !kind.variant.row.attributes.has("end")) seen.add(next);
+  for (const { pos, kind, target, next } of nodes.values()) {
+    if (!kind.calls || target === undefined || !nodes.has(target)) continue;
+    const ends = functions.get(target) ?? returnsFrom(nodes, target);
+    functions.set(target, ends);
+    if (ends.length > 0) calls.add(pos);
+    for (const end of ends) {
+      const list = returns.get(end);
+      if (!list) returns.set(end, [next]);
+      else if (list.length < MAX_RETURNS && !list.includes(next)) list.push(next);
     }
   }
   return { calls, returns };

@@ -1,5 +1,4 @@
 /** What can be reached from an instruction by direct jumps, as far as it has been decoded and there are templates for it. */
-import { isSwitch } from "../interpreter/pairs.ts";
 import { RECORD } from "../interpreter/record.ts";
 import type { DecodedCode } from "../jit/decoded-code.ts";
 import type { Kind, TemplateSet } from "./template-set.ts";
@@ -74,7 +73,7 @@ export class NearCode {
         if (how === "branch") leaders.add(next);
         else if (how !== "plain") {
           // Other jumps come back only if they are calls.
-          if (kind.calls || !kind.variant.row.attributes.has("end")) {
+          if (kind.calls || !kind.ends) {
             near.push(next);
             this.returns.push(next);
           }
@@ -100,7 +99,7 @@ export class NearCode {
     const next = pos + view.getUint8(record + RECORD.length);
     const target = kind.jumps ? next + view.getInt32(record + RECORD.immediate, true) : undefined;
     this.pages.set(distance, codePage);
-    const computed = !kind.calls && isSwitch(kind.variant.row);
+    const computed = !kind.calls && kind.switches;
     return { pos, record, kind, next, target, targets: computed ? this.#view.targets(record) : NONE };
   }
 

@@ -5,19 +5,21 @@ import type { Slots } from "../interpreter/build.ts";
 import { mayBeMemory } from "../interpreter/operand.ts";
 import { effectOf, type FlagEffect, isSwitch } from "../interpreter/pairs.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
+import type { Control } from "../jit/short.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import type { Template } from "./template.ts";
 import { NoTemplate } from "./template-function.ts";
 import { type TemplateSource, writeTemplate } from "./template-writer.ts";
 
 /** What is known of all instructions of a variant. */
-export interface Kind {
+export interface Kind extends Control {
   readonly slot: number;
   readonly variant: Variant;
   readonly template: Template;
   /** A jump or call that may stay within a function. */
   readonly jumps: boolean;
-  readonly calls: boolean;
+  /** It is a near return. */
+  readonly returns: boolean;
   /** The template of a call that waits for its return. */
   readonly waits: (() => Template) | undefined;
   /** Its template without flags, where it sets any and may do without. */
@@ -73,7 +75,8 @@ export class TemplateSet {
     const { row, size } = variant;
     const relative = row.operands.some((o) => o.kind === "rel");
     if (variant.addressing === "checked" || (relative && size !== 64)) return undefined;
-    const calls = row.mnemonic === "CALL" && (relative || isSwitch(row));
+    const switches = isSwitch(row);
+    const calls = row.mnemonic === "CALL" && (relative || switches);
     const byCl = SHIFTS.has(row.mnemonic) && row.operands[1]?.kind === "fixed";
     // What stores to memory may end behind its store, where its flags show.
     const stores = variant.addressing !== "none" && row.operands.some((o) => mayBeMemory(o) && o.access !== "r");
@@ -84,6 +87,9 @@ export class TemplateSet {
       template: this.#template(slot * 2, { first: variant, flagless: false, waits: false }),
       jumps: relative,
       calls,
+      switches,
+      ends: row.attributes.has("end"),
+      returns: row.mnemonic === "RET",
       waits:
         calls && relative
           ? () => this.#template(slot * 2 + 1, { first: variant, flagless: false, waits: true })

@@ -36,7 +36,7 @@ import {
 } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { jumpCacheOffset } from "../runtime/tlb.ts";
-import { FIELDS } from "../state.ts";
+import { offsetOf } from "../state.ts";
 import { CLASS, cachedField, classOf, fieldAt } from "./cached-fields.ts";
 import { HOLE, type HoleKind, type Part, type Template } from "./template.ts";
 import { Cache, TemplateFunction } from "./template-function.ts";
@@ -293,7 +293,7 @@ class TemplateWriter extends RecordWriter {
     }
     const known = this.f.let(target);
     this.checkTarget(known, undo);
-    this.#call(known, () => this.f.callFor("i32", this.fn("enter"), known, this.budget(1)));
+    this.#call(known, () => this.#callRemembered(known));
   }
   protected override jumpChecked(target: I64): void {
     const local = this.#code.temporary("i64");
@@ -307,25 +307,39 @@ class TemplateWriter extends RecordWriter {
   }
   /** To where a computed jump has led before, in whichever code; while `codeMap` is the same, the target is the same code. */
   #jumpRemembered(target: I64): void {
+    const { known, record } = this.#remembered(target);
+    this.f.if(known.and(this.ready(1)), () => {
+      const to = this.f.let(record);
+      this.warm(() => target);
+      this.set("ripPage", target.and(-4096));
+      this.dispatchComputed(to);
+    });
+  }
+  #remembered(target: I64): { known: I32; record: I32 } {
     const { f } = this;
     const entry = f.let(jumpCacheOffset(f.let(target.wrap())));
     const same = (f.loadExpr("i64.load", entry, JUMP_CACHE) as I64).eq(target);
     const valid = (f.loadExpr("i32.load", entry, JUMP_CACHE + 8) as I32).eq(this.get("codeMap"));
-    f.if(same.and(valid).and(this.budget(1).gtS(this.get("attention"))), () => {
-      const record = f.load("i32.load", entry, JUMP_CACHE + 12);
-      this.warm(() => target);
-      this.set("ripPage", target.and(-4096));
-      this.dispatchComputed(record);
-    });
+    return { known: same.and(valid), record: f.loadExpr("i32.load", entry, JUMP_CACHE + 12) as I32 };
+  }
+  #callRemembered(target: I64): I32 {
+    const { f } = this;
+    const { known, record } = this.#remembered(target);
+    return f.choose(
+      known,
+      () => {
+        this.set("ripPage", target.and(-4096));
+        return f.callFor("i32", this.fn("dispatch"), record, this.budget(1));
+      },
+      () => f.callFor("i32", this.fn("enter_computed"), target, this.budget(1)),
+    );
   }
   /** Calls the function that the guest calls, and goes on behind it when that returns; where too many wait already, it is a jump. */
   #call(target: I64, call: () => I32): void {
     const { f } = this;
     this.flushStack();
     const top = f.let(this.get("returnTop").add(RETURN_SIZE));
-    const ready = this.budget(1)
-      .gtS(this.get("attention"))
-      .and(top.ltU(RETURNS * RETURN_SIZE));
+    const ready = this.ready(1).and(top.ltU(RETURNS * RETURN_SIZE));
     f.if(ready.eqz(), () => f.returnCall(this.fn("enter"), target, this.budget(1)));
     this.set("returnTop", top);
     f.store("i64.store", top, this.nextRip(), RETURN_STACK);
@@ -353,7 +367,7 @@ class TemplateWriter extends RecordWriter {
         this.f.choose(
           link,
           () => this.f.callFor("i32", this.fn("dispatch"), link, this.budget(1)),
-          () => this.f.callFor("i32", this.fn("enter"), target, this.budget(1)),
+          () => this.#callRemembered(target),
         ),
       );
       return;
@@ -410,11 +424,6 @@ export const entryOf = (f: FunctionBuilder, record: I32): I32 =>
   (f.loadExpr("i32.load16_u", record.sub(ARENA_BASE).shrU(4), REGION_ENTRIES) as I32).and(MAX_ENTRIES - 1);
 
 function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, flagless: boolean): RuntimeEnv {
-  const find = (name: string) => {
-    const found = FIELDS.get(name);
-    if (!found) throw new Error(`no CPU state field ${name}`);
-    return found;
-  };
   const cached = (name: string): number => {
     const field = cachedField(name);
     return field >= 0 && cache.holds(classOf(field)) ? field : -1;
@@ -424,16 +433,16 @@ function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, f
       const field = cached(name);
       const wanted = (type ?? "i32") as "i32" | "i64";
       if (field >= 0) return cache.get(field, wanted) as never;
-      return f.load(`${wanted}.load`, i32(0), STATE_BASE + find(name).offset) as never;
+      return f.load(`${wanted}.load`, i32(0), STATE_BASE + offsetOf(name)) as never;
     },
     set: (name, value) => {
       if (flagless && name.startsWith("flag")) return;
       const known = f.let(value);
-      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + find(name).offset);
+      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + offsetOf(name));
       const field = cached(name);
       if (field >= 0) cache.set(field, known);
     },
-    address: (name) => STATE_BASE + find(name).offset,
+    address: (name) => STATE_BASE + offsetOf(name),
     fn: (name) => {
       if (!LEAVING.has(name)) {
         cache.repeatable = false;

@@ -1,6 +1,6 @@
 /** Code whose translation changes while it runs: what is compiled for one page must not run for another (SDM vol. 3A, 4.10). */
 import { describe, expect, it } from "vitest";
-import { CODE, CS3, DATA, Guest, imm, PAGE_ENTRIES, PAGE_TABLES, SS3 } from "../../system/guest.ts";
+import { type Bytes, bytes, CODE, CS3, DATA, Guest, imm, PAGE_ENTRIES, PAGE_TABLES, SS3 } from "../../system/guest.ts";
 import { type Assembler, CC, RAX, RCX, RDX, RSI } from "../assembler.ts";
 import { HotGuest, PASSES, sum } from "../machine.ts";
 
@@ -10,52 +10,54 @@ const FREE = 0x8_0000;
 const entryOf = (linear: number) => PAGE_ENTRIES + (linear / PAGE) * 8;
 /** invlpg [rdx] */
 const INVLPG = [0x0f, 0x01, 0x3a];
+/** Maps a page to the other one of two: xor esi,1000h; mov [entry],rsi; invlpg [rdx] */
+const remap = (linear: number) => [[0x81, 0xf6, imm(PAGE)], [0x48, 0x89, 0x34, 0x25, imm(entryOf(linear))], INVLPG];
 
 describe("a loop over two pages", () => {
-  /** add rbx,imm8 at the start of a page, and back */
   const SECOND = CODE + PAGE;
-  /** The end of a loop that goes by the second page and back. */
-  const visitSecond = (asm: Assembler) =>
-    asm
-      .jmp(SECOND - 4)
-      .label("back")
-      .again("loop")
-      .hlt()
-      .align(SECOND);
-  const bodies = (g: HotGuest, back: number, ...adds: number[]) =>
-    adds.forEach((add, i) => {
-      g.assemble((a) => a.db(0x48, 0x83, 0xc3, add).jmp(back), SECOND, FREE + i * PAGE);
+  const NOP = [0x90];
+  /** add rbx,imm8 */
+  const add = (value: number) => [0x48, 0x83, 0xc3, value];
+
+  /** Runs a loop that begins with what `write` does and ends with `last` in front of its second page, which is one of `seconds`. */
+  const run = (g: HotGuest, write: (asm: Assembler) => void, last: Bytes, ...seconds: Bytes[]) => {
+    const a = g.assemble((asm) => {
+      asm
+        .mov(RCX, PASSES)
+        .mov(RSI, FREE | 7)
+        .mov(RDX, SECOND)
+        .jmp("loop")
+        .align(SECOND - 0x100)
+        .label("loop");
+      write(asm);
+      asm.jmp("last").label("back").again("loop").hlt();
+      asm
+        .align(SECOND - bytes(last).length)
+        .label("last")
+        .db(last);
     });
+    seconds.forEach((code, i) => {
+      g.assemble((asm) => asm.db(code).jmp(a.at("back")), SECOND, FREE + i * PAGE);
+    });
+    g.mapPage(SECOND, FREE | 7);
+    g.finish();
+  };
 
   it.each([
     ["at each pass", 1],
     ["in the middle", PASSES / 2],
   ])("whose second page is mapped to another %s", (_, every) => {
     const g = new HotGuest();
-    const LOOP = SECOND - 0x100;
-    const a = g.assemble((asm) => {
-      asm
-        .mov(RCX, PASSES)
-        .mov(RSI, FREE | 7)
-        .mov(RDX, SECOND)
-        .jmp(LOOP);
-      asm.align(LOOP).label("loop");
-      // eax = passes left; every so often: xor esi,1000h; mov [entry],rsi; invlpg [rdx]
+    const write = (asm: Assembler) => {
+      // eax = passes left; every so often: to the other page
       asm
         .db(0x89, 0xc8, 0x31, 0xd2, 0x41, 0xb8, imm(every), 0x41, 0xf7, 0xf0, 0x85, 0xd2)
         .mov(RDX, SECOND)
-        .jcc(CC.nz, "on");
-      asm.db(0x81, 0xf6, imm(PAGE), 0x48, 0x89, 0x34, 0x25, imm(entryOf(SECOND)), INVLPG).label("on");
-      asm
-        .jmp(SECOND - 8)
-        .label("back")
-        .again("loop")
-        .hlt();
-      asm.align(SECOND);
-    });
-    bodies(g, a.at("back"), 1, 7);
-    g.mapPage(SECOND, FREE | 7);
-    g.finish();
+        .jcc(CC.nz, "on")
+        .db(remap(SECOND))
+        .label("on");
+    };
+    run(g, write, NOP, add(1), add(7));
     let [page, total] = [0, 0];
     for (let n = PASSES; n > 0; n--) {
       if (n % every === 0) page ^= 1;
@@ -66,58 +68,27 @@ describe("a loop over two pages", () => {
 
   it("whose call at the end of the first comes back on the second, which is mapped to another in the middle", () => {
     const g = new HotGuest();
-    const LOOP = SECOND - 0x100;
-    const FUNCTION = SECOND - 0x200;
-    const CALL = [0xff, 0x14, 0x25, ...imm(DATA)];
-    const a = g.assemble((asm) => {
-      asm
-        .mov(RCX, PASSES)
-        .mov(RSI, FREE | 7)
-        .mov(RDX, SECOND)
-        .jmp(LOOP);
-      asm.align(FUNCTION).db(0xc3).align(LOOP).label("loop");
-      // cmp ecx, half; jne; mov [entry],rsi + 1000h; invlpg [rdx]
-      asm.db(0x81, 0xf9, imm(PASSES / 2)).jcc(CC.nz, "on");
-      asm.db(0x81, 0xf6, imm(PAGE), 0x48, 0x89, 0x34, 0x25, imm(entryOf(SECOND)), INVLPG).label("on");
-      asm
-        .jmp(SECOND - CALL.length)
-        .label("back")
-        .again("loop")
-        .hlt()
-        .align(SECOND - CALL.length)
-        .db(...CALL);
-    });
-    bodies(g, a.at("back"), 1, 7);
+    const FUNCTION = SECOND + PAGE;
+    const CALL = [0xff, 0x14, 0x25, imm(DATA)];
+    g.load(FUNCTION, [0xc3]);
     g.view.setUint32(DATA, FUNCTION, true);
-    g.mapPage(SECOND, FREE | 7);
-    g.finish();
+    // cmp ecx, half; jne
+    const write = (asm: Assembler) =>
+      asm
+        .db(0x81, 0xf9, imm(PASSES / 2))
+        .jcc(CC.nz, "on")
+        .db(remap(SECOND))
+        .label("on");
+    run(g, write, CALL, add(1), add(7));
     expect(g.get("rbx")).toBe(sum(PASSES, (n) => (n > PASSES / 2 ? 1 : 7)));
   });
 
   it("whose instruction across them changes with the second page", () => {
     const g = new HotGuest();
-    // mov eax,imm32 with two bytes on each page; the second pages differ in the upper half.
-    const a = g.assemble((asm) => {
-      asm
-        .mov(RCX, 100)
-        .mov(RSI, FREE | 7)
-        .mov(RDX, SECOND)
-        .jmp("loop")
-        .align(SECOND - 0x40)
-        .label("loop");
-      asm.db(0x81, 0xf6, imm(PAGE), 0x48, 0x89, 0x34, 0x25, imm(entryOf(SECOND)), INVLPG);
-      asm.jmp("value").label("back").db(0x48, 0x01, 0xc3).again("loop").hlt();
-      asm
-        .align(SECOND - 3)
-        .label("value")
-        .db(0xb8, 5, 0);
-    });
-    [1, 2].forEach((high, i) => {
-      g.assemble((asm) => asm.db(high, 0).jmp(a.at("back")), SECOND, FREE + i * PAGE);
-    });
-    g.mapPage(SECOND, FREE | 7);
-    g.finish();
-    expect(g.get("rbx")).toBe(100 * 5 + 50 * 0x3_0000);
+    // mov eax,imm32 with two bytes of the value on each page; add rbx,rax
+    const across = (high: number) => [high, 0, 0x48, 0x01, 0xc3];
+    run(g, (asm) => asm.db(remap(SECOND)), [0xb8, 5, 0], across(1), across(2));
+    expect(g.get("rbx")).toBe(PASSES * 5 + (PASSES / 2) * 0x3_0000);
   });
 
   it("whose second page is there only now and then", () => {
@@ -127,21 +98,12 @@ describe("a loop over two pages", () => {
       a.db(0x48, 0xc7, 0x04, 0x25, imm(entryOf(SECOND)), imm(FREE | 7), 0x48, 0x83, 0xc4, 8);
       a.db(0xff, 0x04, 0x25, imm(DATA), 0x48, 0xcf);
     });
-    const a = g.assemble((asm) => {
-      asm
-        .mov(RCX, PASSES)
-        .mov(RDX, SECOND)
-        .jmp("loop")
-        .align(SECOND - 0x80)
-        .label("loop");
+    const write = (asm: Assembler) => {
       // Every fourth pass: mov qword [entry],0; invlpg [rdx]
       asm.db(0xf6, 0xc1, 3).jcc(CC.nz, "on");
       asm.db(0x48, 0xc7, 0x04, 0x25, imm(entryOf(SECOND)), imm(0), INVLPG).label("on");
-      visitSecond(asm);
-    });
-    bodies(g, a.at("back"), 3);
-    g.mapPage(SECOND, FREE | 7);
-    g.finish();
+    };
+    run(g, write, NOP, add(3));
     expect([g.get("rbx"), g.word(DATA)]).toEqual([3 * PASSES, PASSES / 4]);
   });
 
@@ -153,35 +115,30 @@ describe("a loop over two pages", () => {
       a.db(0x8b, 0x04, 0x24, 0x09, 0x04, 0x25, imm(DATA + 4), 0xc7, 0x04, 0x25, imm(entryOf(SECOND) + 4), imm(0));
       a.db(0x48, 0x83, 0xc4, 8, 0xff, 0x04, 0x25, imm(DATA), 0x48, 0xcf);
     });
-    const a = g.assemble((asm) => {
-      asm
-        .mov(RCX, PASSES)
-        .mov(RDX, SECOND)
-        .jmp("loop")
-        .align(SECOND - 0x80)
-        .label("loop");
+    const write = (asm: Assembler) => {
       asm.db(0xf6, 0xc1, 7).jcc(CC.nz, "on");
       asm.db(0xc7, 0x04, 0x25, imm(entryOf(SECOND) + 4), imm(0x8000_0000), INVLPG).label("on");
-      visitSecond(asm);
-    });
-    bodies(g, a.at("back"), 3);
-    g.mapPage(SECOND, FREE | 7);
-    g.finish();
+    };
+    run(g, write, NOP, add(3));
     expect([g.get("rbx"), g.word(DATA), g.word(DATA + 4)]).toEqual([3 * PASSES, PASSES / 8, 0x11]);
   });
 });
 
 describe("two address spaces", () => {
-  it("with other code at the same address", () => {
-    const g = new HotGuest();
-    const OTHER = 0x9_0000;
-    const TARGET = CODE + PAGE;
-    // The other space: its own four levels, in which TARGET is another page.
+  const OTHER = 0x9_0000;
+  /** Makes the other space: four levels of its own, in which one page is another. */
+  const otherSpace = (g: HotGuest, linear: number) => {
     g.cpu.ram.copyWithin(OTHER, PAGE_TABLES, PAGE_TABLES + 4 * PAGE);
     for (let level = 0; level < 3; level++) {
       g.view.setUint32(OTHER + level * PAGE, (OTHER + (level + 1) * PAGE) | 7, true);
     }
-    g.view.setUint32(OTHER + 3 * PAGE + (TARGET / PAGE) * 8, FREE | 7, true);
+    g.view.setUint32(OTHER + 3 * PAGE + (linear / PAGE) * 8, FREE | 7, true);
+  };
+
+  it("with other code at the same address", () => {
+    const g = new HotGuest();
+    const TARGET = CODE + PAGE;
+    otherSpace(g, TARGET);
     g.load(TARGET, [0x48, 0x83, 0xc3, 1, 0xc3]);
     g.load(FREE, [0x48, 0x83, 0xc3, 10, 0xc3]);
     g.hot((a) => {
@@ -194,12 +151,7 @@ describe("two address spaces", () => {
 
   it("with other data at the same address", () => {
     const g = new HotGuest();
-    const OTHER = 0x9_0000;
-    g.cpu.ram.copyWithin(OTHER, PAGE_TABLES, PAGE_TABLES + 4 * PAGE);
-    for (let level = 0; level < 3; level++) {
-      g.view.setUint32(OTHER + level * PAGE, (OTHER + (level + 1) * PAGE) | 7, true);
-    }
-    g.view.setUint32(OTHER + 3 * PAGE + (DATA / PAGE) * 8, FREE | 7, true);
+    otherSpace(g, DATA);
     g.hot((a) => {
       a.mov(RCX, PASSES).mov(RDX, PAGE_TABLES).mov(RSI, OTHER).label("loop");
       // mov cr3,rsi; inc dword [rdi]; mov cr3,rdx; add dword [rdi],2
@@ -219,8 +171,8 @@ describe("data in a hot loop", () => {
         .mov(RDX, WINDOW)
         .mov(RSI, FREE | 7)
         .label("loop");
-      // inc dword [rdx]; xor esi,1000h; mov [entry],rsi; invlpg [rdx]
-      a.db(0xff, 0x02, 0x81, 0xf6, imm(PAGE), 0x48, 0x89, 0x34, 0x25, imm(entryOf(WINDOW)), INVLPG).again("loop");
+      // inc dword [rdx]
+      a.db(0xff, 0x02, remap(WINDOW)).again("loop");
     });
     expect([g.word(FREE), g.word(FREE + PAGE)]).toEqual([PASSES / 2, PASSES / 2]);
   });
@@ -287,22 +239,12 @@ describe("code at two privileges", () => {
       a.db(0x48, 0x83, 0x44, 0x24, 8, 7, 0x48, 0x83, 0xc4, 8, 0xff, 0x04, 0x25, imm(DATA), 0x48, 0xcf);
     });
     // INT 40h comes back to CPL 0, behind the IRETQ, on the kernel's stack.
-    g.assemble((a) => {
-      a.mov(RCX, PASSES)
-        .label("loop")
-        .call(CODE + PAGE);
-      // push SS3; push rsp+?; push 2; push CS3; push user; iretq
-      a.db(0x48, 0x89, 0xe0, 0x6a, SS3, 0x50, 0x6a, 2, 0x6a, CS3).mov(RAX, "user").db(0x50, 0x48, 0xcf);
-      a.label("user")
-        .call(CODE + PAGE)
-        .db(0xcd, 0x40);
-      a.label("kernel").again("loop").hlt();
-    });
     const a = g.assemble((asm) => {
       asm
         .mov(RCX, PASSES)
         .label("loop")
         .call(CODE + PAGE);
+      // mov rax,rsp; push SS3; push rax; push 2; push CS3; push user; iretq
       asm.db(0x48, 0x89, 0xe0, 0x6a, SS3, 0x50, 0x6a, 2, 0x6a, CS3).mov(RAX, "user").db(0x50, 0x48, 0xcf);
       asm
         .label("user")
