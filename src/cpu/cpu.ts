@@ -3,6 +3,7 @@
  * instruction: delivers exceptions and interrupts, steps, halts, resets.
  */
 import { Decoder } from "../isa/decode.ts";
+import { DISTANCES } from "../isa/float/sse-fast.ts";
 import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
 import type { Thresholds } from "./jit/heat.ts";
@@ -250,6 +251,7 @@ export class Cpu implements CpuContext {
     this.r.set("codeMapLast", codeMapLast);
     this.r.set("codeEpoch", codeEpoch);
     this.r.set("firstRegion", this.#firstRegion);
+    for (const [name, bytes] of DISTANCES) this.#bytes.set(bytes, this.r.address(name));
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);
     this.#words.fill(-1, JUMP_CACHE >> 2, (JUMP_CACHE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE) >> 2);
     this.#words.fill(0, CODE_PAGE_INDEX >> 2, (CODE_PAGE_INDEX >> 2) + Math.ceil(this.#ramSize / 4096));

@@ -3,6 +3,8 @@
  * debugger and docs derive from this table. It lies at the start of the vCPU's area in linear memory, so that generated code
  * reaches a field with a constant address.
  */
+import { DISTANCES } from "../isa/float/sse-fast.ts";
+
 export type FieldType = "i32" | "i64" | "v128" | "v256" | "x80" | "bytes64";
 
 const SIZE: Record<FieldType, number> = { i32: 4, i64: 8, v128: 16, v256: 32, x80: 16, bytes64: 64 };
@@ -111,6 +113,8 @@ field("avxTrap", "i32", "1 where CR0.TS, CR4.OSXSAVE or XCR0 makes AVX trap", "d
 
 // Engine.
 field("sseQuick", "i32", "15 where MXCSR was seen to round to nearest with PE set and masked", "engine");
+for (const name of DISTANCES.keys())
+  field(name, "v128", "constant of the fast path of SSE (isa/float/sse-fast.ts)", "engine");
 field("tscOffset", "i64", "what the time-stamp counter is ahead of the machine's clock", "engine");
 field("zero", "i64", "always zero: what an absent base, index or segment reads", "engine");
 field("ripPage", "i64", "linear address of the page whose records run", "engine");

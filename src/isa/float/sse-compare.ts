@@ -62,7 +62,7 @@ export const comparePacked =
 export function plainPair(m: Context, p: Precision, a: Vec, b: Vec): I32 {
   const both = m.f.let(paired(p, a, b));
   return m.f.choose(
-    pairInMiddle(p, both),
+    pairInMiddle(m, p, both),
     () => i32(1),
     () => pairPlain(p, both),
     true,

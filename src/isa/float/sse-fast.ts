@@ -19,7 +19,7 @@
  */
 import { type F32, type F64, f32, f64, type I32, type I64, i32, op, type Vec, v128 } from "../../wasm/index.ts";
 import type { Context } from "../context.ts";
-import { asBits, type Precision, plainLanes, type Real, real, SINGLE, splat } from "./sse-guard.ts";
+import { asBits, DOUBLE, type Precision, plainLanes, type Real, real, SINGLE, splat, splatBytes } from "./sse-guard.ts";
 
 export type Operation = "add" | "sub" | "mul" | "div" | "sqrt";
 
@@ -82,9 +82,25 @@ const ofQuotient = (p: Precision): Middle => ({ first: halfBias(p) + 1, second: 
 /** What moves twice a number, as an integer, so that its top bit is set in the middle of the range, half of all there are. */
 const distance = (p: Precision, field: number): bigint =>
   BigInt.asUintN(p.bits, (1n << BigInt(p.bits - 1)) - (BigInt(field) << BigInt(p.fractionBits + 1)));
+/** The state field that holds it for even and for odd lanes: V8 takes up to six instructions for such a constant. */
+const distancesIn = (p: Precision, even: number, odd: number): string => `middle.${p.letter}.${even}.${odd}`;
+/** These fields and what is in them, always. */
+export const DISTANCES: ReadonlyMap<string, readonly number[]> = new Map(
+  [SINGLE, DOUBLE].flatMap((p) => {
+    const { first, second } = ofProduct(p);
+    const quotient = ofQuotient(p).first;
+    const pairs: [number, number][] = [
+      [second, second],
+      [first, second],
+      [first, first],
+      [quotient, quotient],
+    ];
+    return pairs.map(([even, odd]) => [distancesIn(p, even, odd), splatBytes(p, distance(p, even), distance(p, odd))]);
+  }),
+);
 /** The sign bits of the result say which lanes are in the middle. */
-const middle = (p: Precision, x: Vec, even: number, odd = even): Vec =>
-  doubled(p, x).op(`${p.int}.add`, splat(p, distance(p, even), distance(p, odd)));
+const middle = (m: Context, p: Precision, x: Vec, even: number, odd = even): Vec =>
+  doubled(p, x).op(`${p.int}.add`, m.get(distancesIn(p, even, odd), "v128"));
 
 /** 2^-63 (2^-511), without the sign and in the place of 2x. */
 const smallest = (p: Precision): bigint => 1n << BigInt(p.bits - 2);
@@ -126,11 +142,12 @@ function twoLanes(p: Precision, mask: Vec): I32 {
   return p.lanes === 2 ? bits : bits.and(3);
 }
 /** Not zero where both numbers of a pair are in the middle of the range: neither NaNs nor denormals. */
-export const pairInMiddle = (p: Precision, both: Vec): I32 => twoLanes(p, middle(p, both, halfBias(p))).eq(3);
+export const pairInMiddle = (m: Context, p: Precision, both: Vec): I32 =>
+  twoLanes(p, middle(m, p, both, halfBias(p))).eq(3);
 /** 1 where the lowest lane is neither a NaN nor a denormal. */
 export const plainLowest = (m: Context, p: Precision, x: Vec): I32 =>
   m.f.choose(
-    middle(p, x, halfBias(p)).test(`${p.int}.bitmask`).and(1),
+    middle(m, p, x, halfBias(p)).test(`${p.int}.bitmask`).and(1),
     () => i32(1),
     () => plainLanes(p, x).test(`${p.int}.bitmask`).and(1),
   );
@@ -141,7 +158,7 @@ export function demoted(m: Context, before: Vec, number: F64, slow: () => Vec): 
   return attempt(m, {
     result,
     // A result in the middle of the range of binary32 has an operand in that of binary64.
-    inMiddle: middle(SINGLE, result, halfBias(SINGLE)).test("i32x4.bitmask").and(1),
+    inMiddle: middle(m, SINGLE, result, halfBias(SINGLE)).test("i32x4.bitmask").and(1),
     wanted: 1,
     harmless: () => number.compare("eq", f64(0)),
     exact: () => (op("f64.promote_f32", single) as F64).compare("eq", number),
@@ -187,7 +204,7 @@ export function scalarResult(m: Context, p: Precision, name: Operation, a: Vec, 
   const [x, y] = [f.let(lane(a)), f.let(lane(b))];
   const number = f.let(name === "sqrt" ? y.sqrt() : real(name, x, y));
   const result = f.let(a.withLane(shape, 0, number));
-  const within = (one: Vec, { first, second }: Middle) => twoLanes(p, middle(p, paired(p, one, b), first, second));
+  const within = (one: Vec, { first, second }: Middle) => twoLanes(p, middle(m, p, paired(p, one, b), first, second));
   const magnitude = () => real("abs", number);
   const harmless = () =>
     twoLanes(p, notSmall(p, paired(p, a, b)))
@@ -212,7 +229,7 @@ export function scalarResult(m: Context, p: Precision, name: Operation, a: Vec, 
     default:
       return attempt(m, {
         ...whole,
-        inMiddle: positive(p, b).test(`${p.int}.bitmask`).and(1),
+        inMiddle: positive(m, p, b).test(`${p.int}.bitmask`).and(1),
         wanted: 1,
         harmless: () => compare(y, "eq", zero),
       });
@@ -220,7 +237,7 @@ export function scalarResult(m: Context, p: Precision, name: Operation, a: Vec, 
 }
 
 /** The sign bits say which lanes are in the middle of the range, and positive. */
-const positive = (p: Precision, x: Vec): Vec => middle(p, x, halfBias(p)).op("v128.andnot", x);
+const positive = (m: Context, p: Precision, x: Vec): Vec => middle(m, p, x, halfBias(p)).op("v128.andnot", x);
 
 // ---- all lanes
 
@@ -263,8 +280,8 @@ export function packedResult(m: Context, p: Precision, name: Operation, a: Vec, 
   const result = f.let(name === "sqrt" ? b.op(`${p.float}.sqrt`) : a.op(`${p.float}.${name}`, b));
   const wanted = (1 << p.lanes) - 1;
   const within = (one: Vec, { first, second }: Middle) =>
-    middle(p, one, first)
-      .and(middle(p, b, second))
+    middle(m, p, one, first)
+      .and(middle(m, p, b, second))
       .test(`${p.int}.bitmask`);
   const magnitude = () => result.op(`${p.float}.abs`);
   const harmless = () =>
@@ -299,8 +316,8 @@ export function packedResult(m: Context, p: Precision, name: Operation, a: Vec, 
     default:
       return attempt(m, {
         ...whole,
-        inMiddle: positive(p, b).test(`${p.int}.bitmask`),
-        harmless: () => allLanes(p, positive(p, b).or(zeros(b))),
+        inMiddle: positive(m, p, b).test(`${p.int}.bitmask`),
+        harmless: () => allLanes(p, positive(m, p, b).or(zeros(b))),
       });
   }
 }

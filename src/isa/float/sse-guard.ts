@@ -101,12 +101,13 @@ export const asBits = (real: Real): Bits =>
 export const vector = (p: Precision, bits: Bits): Vec => op(`${p.int}.splat`, bits) as Vec;
 export const wide = (bits: Bits): I64 => (bits.type === "i32" ? bits.extendU() : (bits as I64));
 export const constant = (p: Precision, value: bigint): Bits => (p === SINGLE ? i32(value) : i64(value));
-/** The same value in every lane, or another one in the odd lanes. */
-export const splat = (p: Precision, value: bigint, odd = value): Vec => {
+/** Bytes of a vector with the same value in every lane, or another one in the odd lanes. */
+export const splatBytes = (p: Precision, value: bigint, odd = value): number[] => {
   const size = p.bits / 8;
   const byte = (i: number) => ((i / size) & 1 ? odd : value) >> BigInt((i % size) * 8);
-  return v128(Array.from({ length: 16 }, (_, i) => Number(byte(i) & 0xffn)));
+  return Array.from({ length: 16 }, (_, i) => Number(byte(i) & 0xffn));
 };
+export const splat = (p: Precision, value: bigint): Vec => v128(splatBytes(p, value));
 /** Writes MXCSR, whose modes are to be looked at anew then (sse-fast.ts). */
 export function setMxcsr(m: Context, value: I32): void {
   m.set("mxcsr", value);

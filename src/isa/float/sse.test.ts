@@ -26,6 +26,7 @@ import {
 import type { AnyInt, Context, Operand } from "../context.ts";
 import type { Row } from "../row.ts";
 import { SSE_FLOAT_ROWS } from "./sse.ts";
+import { DISTANCES } from "./sse-fast.ts";
 
 const VECTORS = Number(process.env["VIVARIUM_FLOAT_VECTORS"] ?? 60);
 /** A vector in and out: MXCSR, integer register, two 16-byte operands; result flags, integer, fault. */
@@ -119,6 +120,7 @@ function build(all: readonly Case[]): Uint8Array {
 }
 
 function instantiate(all: readonly Case[], memory: WebAssembly.Memory): WebAssembly.Instance {
+  for (const [field, bytes] of DISTANCES) new Uint8Array(memory.buffer).set(bytes, offsetOf(field));
   return new WebAssembly.Instance(new WebAssembly.Module(build(all) as Uint8Array<ArrayBuffer>), { env: { memory } });
 }
 
