@@ -275,7 +275,8 @@ export class Jit {
     });
     for (const { slot } of made) table.set(slot, exports[slot]);
     this.compiledBytes += bytes.length;
-    for (const region of made) this.#install(region);
+    // Regions last: they have what was copied around them in this batch copied anew.
+    for (const tier of TIERS) for (const one of made) if (one.place.tier === tier) this.#install(one);
   }
 
   /** Copies templates for the code around a place. */

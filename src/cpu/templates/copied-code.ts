@@ -324,7 +324,9 @@ class Copier {
         return;
       }
       const edge = this.#shape.edge(number, to);
-      if (edge === "back" || edge === "entry") this.#copy(template.warm, record, done);
+      // Also where a loop was entered in its middle, and comes back there: what leads to its beginning is counted all the same.
+      const counts = edge === "back" || edge === "entry" || node.target! <= node.pos;
+      if (counts) this.#copy(template.warm, record, done);
       this.#copy(template.flush, record, done);
       this.#retire(count);
       this.#go(number, node.target!);
