@@ -64,7 +64,8 @@ async function countersIn(bytes: Uint8Array): Promise<Set<number>> {
   }
 }
 
-const bytesOf = (hex: string): Uint8Array => Buffer.from(hex, "hex");
+/** Not a part of a larger buffer, which wabt would read from its start. */
+const bytesOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"));
 
 describe.each(["flat32", "long64"] as const)("compiled guest code (%s)", (mode) => {
   const plain = emitted(mode, (options) => new Cpu({ ...options, jit: JIT }));
@@ -98,11 +99,11 @@ describe.each(["flat32", "long64"] as const)("compiled guest code (%s)", (mode) 
 
   it("touches counters where they are asked for, and nowhere else", async () => {
     const counting = emitted(mode, (options) => new CountingCpu({ ...options, jit: JIT, now: () => 0 }));
-    const { accesses, misses, compiledInstructions, regionsEntered, where } = COUNTERS;
+    // An access that misses the TLB leaves for the interpreter, which counts it.
+    const { accesses, compiledInstructions, regionsEntered, where } = COUNTERS;
     const found = new Set<number>();
     for (const module of counting) for (const at of await countersIn(bytesOf(module))) found.add(at);
-    for (const counter of [accesses, misses, compiledInstructions, regionsEntered, where])
-      expect(found).toContain(counter);
+    for (const counter of [accesses, compiledInstructions, regionsEntered, where]) expect(found).toContain(counter);
     for (const module of plain) expect(await countersIn(bytesOf(module))).toEqual(new Set());
   });
 });

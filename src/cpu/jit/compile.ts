@@ -35,7 +35,7 @@ export function compileRegion(
 
 /** What one instruction does to flags and stack pointer; undefined where it cannot be compiled. Writes it into nothing. */
 export function probe(module: RegionModule, insn: BareInstruction, in64: boolean): Probed | undefined {
-  const region = new RegionCode("probe", module, { slot: 0, number: 0, patient: false }, [], in64, true);
+  const region = new RegionCode("probe", module, { slot: 0, number: 0, tolerant: false }, [], in64, true);
   const flags = { reads: false, kind: undefined, conditional: false };
   const full: Instruction = { ...insn, flags, movesStack: false, pos: 0, next: insn.d.length, target: 0 };
   const nothing: Flow = { relative: () => undefined, indirect: () => undefined, again: () => undefined };

@@ -139,7 +139,7 @@ export class Jit {
   /** How often nothing came of compiling at a record. */
   readonly #refusals = new Map<number, number>();
   /** Records whose regions miss the TLB too often to leave each time. */
-  readonly #patient = new Set<number>();
+  readonly #tolerant = new Set<number>();
   readonly #known = new Map<number, KnownInstruction | null>();
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
@@ -193,7 +193,7 @@ export class Jit {
     this.#code.words[(REGION_MISSES >> 2) + region.slot] = MISSES_PER_LOOK;
     if (++region.misses % LOOKS > 0) return;
     if (region.reached < LOOKS * PASSES_PER_MISS * region.instructions.size) {
-      this.#patient.add(this.#code.recordAt(region.place));
+      this.#tolerant.add(this.#code.recordAt(region.place));
       this.#drop(region);
       this.#heat.note(region.place);
     }
@@ -338,7 +338,7 @@ export class Jit {
     const region = compileRegion(
       name,
       module,
-      { slot, number: this.compiled + more, patient: this.#patient.has(root) },
+      { slot, number: this.compiled + more, tolerant: this.#tolerant.has(root) },
       found,
       in64,
     );
@@ -410,7 +410,7 @@ export class Jit {
     this.#heat.clear();
     this.#known.clear();
     this.#refusals.clear();
-    this.#patient.clear();
+    this.#tolerant.clear();
   }
 
   /** No call returns to code that waits for it: it may be out of date. */

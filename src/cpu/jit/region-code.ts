@@ -69,7 +69,7 @@ export interface RegionId {
   /** Different for every region that is made. */
   readonly number: number;
   /** Its accesses miss the TLB too often to leave it each time. */
-  readonly patient: boolean;
+  readonly tolerant: boolean;
 }
 
 export class RegionCode {
@@ -82,7 +82,7 @@ export class RegionCode {
   readonly #module: RegionModule;
   readonly #slot: number;
   /** Accesses that miss the TLB come back. */
-  readonly patient: boolean;
+  readonly tolerant: boolean;
   /** What tells it from all other regions, in 24 bits. */
   readonly #number: number;
   readonly #pages: readonly RegionPage[];
@@ -122,7 +122,7 @@ export class RegionCode {
     this.#module = module;
     this.effects = module.effects;
     this.#slot = id.slot;
-    this.patient = id.patient;
+    this.tolerant = id.tolerant;
     this.#number = id.number & 0xff_ffff;
     this.#pages = pages;
     this.in64 = in64;

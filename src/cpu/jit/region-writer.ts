@@ -45,8 +45,8 @@ export class RegionWriter extends InstructionWriter {
   /** Outside 64-bit mode: the flat segment whose offset was last taken for a linear address. */
   #flat: number | undefined;
   #late = false;
-  /** Nothing has been done that shows: no store, no runtime function. */
-  #repeatable = true;
+  /** Accesses that miss leave: nothing has been done that shows, no store, no runtime function. */
+  #mayLeave: boolean;
 
   constructor(region: RegionCode, insn: Instruction, flow: Flow, movesStack: boolean) {
     super(region.f, region.env, insn.variant);
@@ -54,6 +54,7 @@ export class RegionWriter extends InstructionWriter {
     this.flags = region.flags;
     this.insn = insn;
     this.#flow = flow;
+    this.#mayLeave = !region.tolerant;
     if (movesStack) this.sp = region.f.variable(region.register(RSP).get());
   }
 
@@ -185,7 +186,7 @@ export class RegionWriter extends InstructionWriter {
    * fast one: V8 keeps what lives over a call in its frame.
    */
   override hostFor(access: Access, linear: I64, length: number, stack = false): I32 {
-    if (!this.#repeatable || this.region.patient) return super.hostFor(access, linear, length, stack);
+    if (!this.#mayLeave) return super.hostFor(access, linear, length, stack);
     const { differs, host } = this.lookUp(access, linear, length);
     // Without a hint: V8 would store what the ways out have in common where it is made.
     this.f.if(differs, () => this.region.handOver(this.insn));
@@ -193,8 +194,8 @@ export class RegionWriter extends InstructionWriter {
     return this.f.let(host);
   }
   protected override commitStore(host: I32): void {
-    if (!this.#repeatable || this.region.patient) super.commitStore(host);
-    this.#repeatable = false;
+    if (!this.#mayLeave) super.commitStore(host);
+    this.#mayLeave = false;
   }
 
   dataSegment(): I32 {
@@ -287,7 +288,7 @@ export class RegionWriter extends InstructionWriter {
   }
   #around<T>(name: string, call: () => T): T {
     const effects = this.region.effects.of(name);
-    this.#repeatable = false;
+    this.#mayLeave = false;
     if (effects.registers || effects.vectors) throw new NotCompiled(`${name} reaches registers`);
     if (effects.flags) this.region.storeFlags();
     const result = call();
