@@ -38,7 +38,7 @@ import {
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
-import { FIELDS, GPR_NAMES, offsetOf } from "../state.ts";
+import { GPR_NAMES, offsetOf } from "../state.ts";
 import type { Instruction, RegionPage } from "./blocks.ts";
 import type { RuntimeEffects } from "./effects.ts";
 import { FLAG_KIND, type FlagLocals, RegionFlags } from "./region-flags.ts";
@@ -186,9 +186,7 @@ export class RegionCode {
   #get<T extends ValType = "i32">(field: string, type?: T): ExprOf<T> {
     const number = GPR_NAMES.indexOf(field);
     if (number >= 0) return this.f.let(this.register(number).get()) as unknown as ExprOf<T>;
-    const found = FIELDS.get(field);
-    if (!found) throw new Error(`no CPU state field ${field}`);
-    return this.f.load(`${(type ?? "i32") as "i32" | "i64"}.load`, i32(0), STATE_BASE + found.offset) as never;
+    return this.f.load(`${(type ?? "i32") as "i32" | "i64"}.load`, i32(0), STATE_BASE + offsetOf(field)) as never;
   }
   #set(field: string, value: ExprOf<ValType>): void {
     const number = GPR_NAMES.indexOf(field);
