@@ -308,13 +308,14 @@ export abstract class InstructionWriter implements Context {
     this.faultIf(this.runtimeFor("i32", name, ...operands));
   }
 
-  /** Not zero, with #GP(0) pending, where a near jump to `target` faults. With 48 bits nearly every target passes without the call. */
-  protected badTarget(target: I64): I32 {
-    if (!this.in64) return this.runtimeFor("i32", "check_target", target);
-    return this.f.choose(
-      target.shl(16).shrS(16).eq(target),
-      () => i32(0),
-      () => this.runtimeFor("i32", "check_target", target),
-    );
+  /** Ends the instruction, what it did so far undone, where a near jump to `target` faults. With 48 bits nearly every target passes without the call. */
+  protected checkTarget(target: I64, undo?: () => void): void {
+    const check = () =>
+      this.f.if(this.runtimeFor("i32", "check_target", target), () => {
+        undo?.();
+        this.fault();
+      });
+    if (this.in64) this.f.rarely(target.shl(16).shrS(16).ne(target), check);
+    else check();
   }
 }

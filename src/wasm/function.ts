@@ -158,7 +158,7 @@ export class FunctionBuilder implements Callable {
       return;
     }
     condition.write(this.code);
-    this.#hint(likely);
+    if (likely !== undefined) this.hint(likely);
     this.#open(0x04, then, otherwise);
   }
 
@@ -210,7 +210,7 @@ export class FunctionBuilder implements Callable {
 
   brIf(to: Label, condition: I32, likely?: boolean): void {
     condition.write(this.code);
-    this.#hint(likely);
+    if (likely !== undefined) this.hint(likely);
     this.code.u8(0x0d);
     this.code.u32(this.#depth - to.depth);
   }
@@ -372,8 +372,9 @@ export class FunctionBuilder implements Callable {
     return out;
   }
 
-  #hint(likely: boolean | undefined): void {
-    if (likely !== undefined) this.#hints.push([this.code.length, likely]);
+  /** The branch that is written next, or at an offset in the code, is likely to be taken, or unlikely. */
+  hint(likely: boolean, at = this.code.length): void {
+    this.#hints.push([at, likely]);
   }
 
   #open(opcode: number, body: () => void, otherwise?: () => void): void {

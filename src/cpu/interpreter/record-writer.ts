@@ -76,10 +76,6 @@ export abstract class RecordWriter extends InstructionWriter {
   protected abstract budget(more: number): I32;
   /** Goes on at a record, this instruction done. */
   protected abstract dispatch(record: I32): void;
-  /** The same for a record that was computed. */
-  protected dispatchComputed(record: I32): void {
-    this.dispatch(record);
-  }
   /** Goes on behind this instruction. */
   protected abstract next(): void;
 
@@ -213,17 +209,15 @@ export abstract class RecordWriter extends InstructionWriter {
     const top = f.let(this.get("returnTop"));
     const expected = f.loadExpr("i64.load", top, RETURN_STACK) as I64;
     const map = f.loadExpr("i32.load", top, RETURN_STACK + 8) as I32;
-    f.if(
-      expected
-        .eq(target)
-        .and(map.eq(this.get("codeMap")))
-        .and(this.ready(1)),
-      () => {
-        this.set("returnTop", top.sub(RETURN_SIZE));
-        this.set("ripPage", target.and(-4096));
-        this.endCall(this.budget(1));
-      },
-    );
+    const other = expected.xor(target);
+    const changed = map.xor(this.get("codeMap"));
+    f.block((elsewhere) => {
+      f.brIf(elsewhere, other.or(changed.extendU()).nez());
+      f.brIf(elsewhere, this.ready(1).eqz());
+      this.set("returnTop", top.sub(RETURN_SIZE));
+      this.set("ripPage", target.and(-4096));
+      this.endCall(this.budget(1));
+    });
   }
   /** Ends the function for who waits for a call: with the budget left, inverted. Exits are not below zero. */
   protected endCall(left: I32): void {
@@ -242,7 +236,7 @@ export abstract class RecordWriter extends InstructionWriter {
         if (counts) this.warm(() => target);
         else this.flushStack();
         this.set("ripPage", page);
-        this.dispatchComputed(record);
+        this.dispatch(record);
       });
     });
   }
@@ -251,7 +245,7 @@ export abstract class RecordWriter extends InstructionWriter {
   protected warm(target: () => I64): void {
     const left = this.f.let(this.f.load("i32.load", this.record(), RECORD.heat).sub(1));
     this.f.store("i32.store", this.record(), left, RECORD.heat);
-    this.f.if(left.eqz(), () => {
+    this.f.rarely(left.eqz(), () => {
       this.set("scratch0", target());
       this.f.call(this.fn("hot"), this.record());
     });
@@ -274,9 +268,11 @@ export abstract class RecordWriter extends InstructionWriter {
   protected takeRelative(undo?: () => void): void {
     if (this.in64 ? this.size === 64 : this.size === 32) {
       const link = this.f.load("i32.load", this.record(), RECORD.link);
-      this.f.if(link.nez().and(this.budget(0).gtS(0)), () => {
-        this.flushStack();
-        this.dispatch(link);
+      this.f.if(link, () => {
+        this.f.if(this.budget(0).gtS(0), () => {
+          this.flushStack();
+          this.dispatch(link);
+        });
       });
     }
     // A target that cannot be reached faults here, not there; a linked one lies in the same page, and one in the code TLB was reached once.
@@ -295,13 +291,6 @@ export abstract class RecordWriter extends InstructionWriter {
     this.flushStack();
     const name = this.in64 ? "branch64" : this.size === 16 ? "branch16" : "branch32";
     this.f.returnCall(this.fn(name), this.record(), this.budget(1));
-  }
-
-  protected checkTarget(target: I64, undo?: () => void): void {
-    this.f.if(this.badTarget(target), () => {
-      undo?.();
-      this.fault();
-    });
   }
 
   resume(): void {

@@ -239,11 +239,7 @@ export class RegionWriter extends InstructionWriter {
     this.#flow.relative(this, condition);
   }
   #check(target: I64, undo?: () => void): void {
-    if (!this.in64) return;
-    this.f.if(this.badTarget(target), () => {
-      undo?.();
-      this.fault();
-    });
+    if (this.in64) this.checkTarget(target, undo);
   }
   againIf(condition: I32): void {
     this.commit();

@@ -192,14 +192,18 @@ export function controlFunctions(type: IndirectType) {
     });
   });
 
-  /** For compiled code, which has no table of its own. */
+  /** For compiled code, which has no table of its own. What it calls it leaves to: it keeps nothing. */
   const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) => {
     const slot = f.load("i32.load16_u", record(f), RECORD.handler);
-    f.if(slot.ltU(env.get("firstRegion")), () => {
-      f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));
-      countEntry(f, env, record(f));
-    });
+    const copied = slot.geU(env.get("firstRegion"));
+    f.if(copied.eqz(), () => f.returnCall(env.fn("dispatch_handler"), record(f), budgetOf(f)));
     f.returnCallIndirect(type, slot, record(f), budgetOf(f));
+  });
+  /** The same where the record is not compiled. */
+  const dispatchHandler = runtime("dispatch_handler", "i32 i32", "i32", (f, env) => {
+    f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));
+    countEntry(f, env, record(f));
+    dispatch(f, record(f), budgetOf(f));
   });
   /** The same for the record's own handler: where a region that begins there may not be entered, or the interpreter is needed. */
   const dispatchSingle = runtime("dispatch_single", "i32 i32", "i32", (f, env) => {
@@ -415,6 +419,7 @@ export function controlFunctions(type: IndirectType) {
     enter,
     enterComputed,
     dispatchRecord,
+    dispatchHandler,
     dispatchSingle,
     dispatchSettled,
     step,

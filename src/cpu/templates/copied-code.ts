@@ -11,6 +11,7 @@ import {
   type Label,
   LOADS,
   Local,
+  STORES,
   typed,
   type ValType,
 } from "../../wasm/index.ts";
@@ -30,7 +31,9 @@ import {
   classOf,
   FIRST_CACHED_VECTOR,
   fieldAt,
+  isFlagField,
   localType,
+  mayWait,
   PARAMETERS,
   ZERO_FIELD,
 } from "./cached-fields.ts";
@@ -81,6 +84,7 @@ export function copyFunction(
 
 const RIP_PAGE = cachedField("ripPage");
 const ALWAYS = 1 << ZERO_FIELD;
+const FLAGS = CACHED.reduce((mask, _, field) => (isFlagField(field) ? mask | (1 << field) : mask), 0);
 const NONE_OF: readonly number[] = Array.from({ length: 8 }, (_, clobbers) =>
   CACHED.reduce(
     (mask, _, field) =>
@@ -113,12 +117,16 @@ class Copier {
   readonly #module: TemplateModule;
   readonly #layout: Layout;
   readonly #around: Surroundings;
-  /** The loop around all. */
-  #again!: Label;
+  /** The loop around all, where control goes to an entry from inside. */
+  #again: Label | undefined;
   #locals = PARAMETERS;
   /** Cached fields that are in their locals here, as bit masks: scalars and vectors. */
   #scalars = ALWAYS;
   #vectors = 0;
+  /** Those among them that the state does not have yet. */
+  #waiting = 0;
+  /** What the template that is being copied sets. */
+  #sets: readonly number[] = [];
   /** The next block is reached in one way only, from where code is being written. */
   #goesOn = false;
 
@@ -147,6 +155,8 @@ class Copier {
       slot,
       depth: 0,
       callee: (number) => module.fn(set.callees[number]!.name).index,
+      store: (writes) => this.#storeAll(this.#waiting | this.#maskOf(writes)),
+      hint: (likely, at) => f.hint(likely, at),
     };
   }
 
@@ -157,14 +167,26 @@ class Copier {
     const record = entry.get() as I32;
     f.if(this.#field("flagKind"), () => f.returnCall(this.#module.fn("dispatch_settled"), record, this.#budget()));
     this.#module.observer?.regionEntered(f, this.#budget());
-    entry.set(entryOf(f, record));
-    f.loop((again) => {
-      this.#again = again;
-      this.#layout.writeAll(() => entry.get() as I32);
-      f.unreachable();
-    });
+    const writeAll = () => this.#layout.writeAll(() => entry.get() as I32);
+    if (this.#shape.switches) entry.set(entryOf(f, record));
+    if (this.#goesToEntries()) {
+      f.loop((again) => {
+        this.#again = again;
+        writeAll();
+        f.unreachable();
+      });
+    } else writeAll();
     f.unreachable();
     for (let index = PARAMETERS; index < this.#locals; index++) f.local(localType(index));
+  }
+
+  #goesToEntries(): boolean {
+    const { switches, edge } = this.#shape;
+    if (!switches) return false;
+    return this.#blocks.some(({ nodes, successors }, b) => {
+      const { template, returns } = nodes.at(-1)!.kind;
+      return (template.kind === "computed" && !returns) || successors.some((to) => edge(b, to) === "entry");
+    });
   }
 
   #field(name: string): I32 {
@@ -201,7 +223,7 @@ class Copier {
   #block(number: number): void {
     const block = this.#blocks[number]!;
     const { nodes } = block;
-    if (!this.#goesOn) [this.#scalars, this.#vectors] = [ALWAYS, 0];
+    if (!this.#goesOn) this.#forget();
     this.#goesOn = false;
     const last = nodes.at(-1)!;
     const count = nodes.length;
@@ -243,9 +265,13 @@ class Copier {
       const { record } = nodes[i]!;
       this.#locals = Math.max(this.#locals, template.locals);
       for (const local of template.zeroed) this.#zero(local);
+      if (template.through) this.#flush();
       for (const read of template.reads) this.#load(this.#fieldOf(read, record));
+      this.#sets = template.writes.map((written) => this.#fieldOf(written, record));
       this.#copy(template.body, record, i);
-      for (const written of template.writes) this.#note(this.#fieldOf(written, record));
+      for (const field of this.#sets) this.#note(field);
+      if (template.through) this.#sets = [];
+      this.#waiting |= this.#maskOf(this.#sets.length);
       this.#scalars &= NONE_OF[template.clobbers & ~CLASS.vectors]!;
       if ((template.clobbers & CLASS.vectors) !== 0) this.#vectors = 0;
       if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
@@ -258,7 +284,7 @@ class Copier {
   }
   /** Goes on behind a call. Whoever returned has made the page there that of the code that runs. */
   #comeBack(number: number, pos: number): void {
-    [this.#scalars, this.#vectors] = [ALWAYS, 0];
+    this.#forget();
     const page = Math.floor(pos / PAGE);
     if (page !== this.#pageOf(number)) {
       if (!this.#pages.has(page)) {
@@ -275,7 +301,7 @@ class Copier {
   }
 
   #copy(part: Part, record: number, done: number): void {
-    this.#around.depth = this.#f.depth - this.#again.depth;
+    this.#around.depth = this.#f.depth - (this.#again?.depth ?? 0);
     copyPart(this.#f.code, part, this.#around, record, done);
   }
   /** A cached field by its number, or by the field of the record that names it. */
@@ -299,6 +325,36 @@ class Copier {
   #note(field: number): void {
     if (field < FIRST_CACHED_VECTOR) this.#scalars |= 1 << field;
     else this.#vectors |= 1 << (field - FIRST_CACHED_VECTOR);
+  }
+  /** What is in locals is not what it says any more. */
+  #forget(): void {
+    this.#scalars = ALWAYS;
+    this.#vectors = 0;
+    this.#waiting = 0;
+  }
+  /** Of the first so many fields that the template sets, those that wait in locals. */
+  #maskOf(count: number): number {
+    let mask = 0;
+    for (let i = 0; i < count; i++) {
+      const field = this.#sets[i]!;
+      if (mayWait(field)) mask |= 1 << field;
+    }
+    return mask;
+  }
+  #storeAll(mask: number): void {
+    const { code } = this.#f;
+    for (let rest = mask; rest !== 0; rest &= rest - 1) {
+      const { offset, type, local } = CACHED[31 - Math.clz32(rest & -rest)]!;
+      code.raw([0x41, 0, 0x20, local]);
+      code.raw(STORES[`${type}.store`][0]);
+      code.u8(0);
+      code.u32(STATE_BASE + offset);
+    }
+  }
+  /** Stores what waits in locals; flags only where they are seen. */
+  #flush(flags = true): void {
+    this.#storeAll(flags ? this.#waiting : this.#waiting & ~FLAGS);
+    this.#waiting = 0;
   }
   #zero(local: number): void {
     const { code } = this.#f;
@@ -335,9 +391,7 @@ class Copier {
       take();
       return;
     }
-    const [scalars, vectors] = [this.#scalars, this.#vectors];
-    this.#f.if(ON_STACK, take);
-    [this.#scalars, this.#vectors] = [scalars, vectors];
+    this.#aside(ON_STACK, take);
     this.#copy(template.next, record, done);
     this.#retire(count);
     this.#go(number, node.next);
@@ -347,16 +401,23 @@ class Copier {
   #jumpComputed(number: number, template: ComputedTemplate, record: number, done: number, node: Near): void {
     const page = this.#pageOf(number);
     const target = new Local(this.#f, "i64", template.target).get() as I64;
-    const [scalars, vectors] = [this.#scalars, this.#vectors];
     for (const pos of this.#inner.returns.get(node.pos) ?? []) {
       if (!this.#numbers.has(pos)) continue;
-      this.#f.if(target.eq(this.#ripPage().add(pos - page * PAGE)), () => {
+      this.#aside(target.eq(this.#ripPage().add(pos - page * PAGE)), () => {
         this.#retire(done + 1);
         this.#go(number, pos);
       });
-      [this.#scalars, this.#vectors] = [scalars, vectors];
     }
+    this.#copy(template.seek, record, done);
+    if (this.#again && !node.kind.returns) this.#copy(template.inner, record, done);
     this.#copy(template.leave, record, done);
+  }
+
+  /** Where the condition holds, control does not come back. */
+  #aside(condition: I32, body: () => void): void {
+    const [scalars, vectors, waiting] = [this.#scalars, this.#vectors, this.#waiting];
+    this.#f.if(condition, body);
+    [this.#scalars, this.#vectors, this.#waiting] = [scalars, vectors, waiting];
   }
 
   #retire(count: number): void {
@@ -367,6 +428,8 @@ class Copier {
   #go(from: number, pos: number, page = this.#pageOf(from)): void {
     const to = this.#numbers.get(pos);
     const edge = to === undefined ? "out" : this.#shape.edge(from, to);
+    const goesOn = edge === "inline" && this.#shape.isHeader[to!] === 0;
+    if (!goesOn) this.#flush(this.#liveAt(from, pos));
     // What may be part of a loop ends in time.
     if (edge === "back" || edge === "entry") {
       this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(this.#ripPage(), pos - page * PAGE));
@@ -378,9 +441,9 @@ class Copier {
     this.#turnTo(page, Math.floor(pos / PAGE), pos);
     if (edge === "entry") {
       this.#f.param(0, "i32").set(i32(this.#shape.entries.indexOf(to!)));
-      this.#f.br(this.#again);
+      this.#f.br(this.#again!);
     } else if (edge === "inline") {
-      this.#goesOn = this.#shape.isHeader[to!] === 0;
+      this.#goesOn = goesOn;
       this.#layout.tree(to!);
     } else if (edge === "forward") this.#layout.toMerge(to!);
     else this.#layout.toLoop(to!);
@@ -405,7 +468,10 @@ class Copier {
     const entry = () => codeTlbOffset(linear().wrap()).add(this.#field("codeTlb"));
     const differs = (f.loadExpr("i64.load", entry(), 0) as I64).ne(linear());
     const other = (f.loadExpr("i32.load", entry(), 8) as I32).ne(this.#pages.get(page)!);
-    f.if(differs.or(other), () => this.#enter(linear(), pos - page * PAGE));
+    f.if(differs.or(other), () => {
+      this.#storeAll(this.#waiting);
+      this.#enter(linear(), pos - page * PAGE);
+    });
   }
 
   #leave(page: number, pos: number): void {

@@ -28,6 +28,8 @@ export class TemplateFunction extends FunctionBuilder {
 
   /** Three numbers for each hole: offset, kind, argument. */
   readonly holes: number[] = [];
+  /** Cached fields that have been set, see Template. */
+  readonly writes = new Set<number>();
 
   readonly #observer: CodeObserver | undefined;
 
@@ -37,18 +39,25 @@ export class TemplateFunction extends FunctionBuilder {
   }
   /** Whatever is left for takes the budget last. */
   override returnCall(target: Callable, ...values: Expr[]): void {
+    this.storeWaiting();
     this.#observer?.regionLeft(this, values.at(-1) as I32);
     super.returnCall(target, ...values);
   }
   /** To the run loop, which finds the budget in the state. */
   override return(...values: Expr[]): void {
+    this.storeWaiting();
     this.#observer?.regionLeft(this, this.loadExpr("i32.load", i32(0), STATE_BASE + offsetOf("budget")) as I32);
     super.return(...values);
   }
   /** To whoever waits for a call, with so much budget left. */
   endCall(left: I32): void {
+    this.storeWaiting();
     this.#observer?.regionLeft(this, left);
     super.return(left.xor(-1));
+  }
+  /** Brings the state up to date, where others are to see it. */
+  storeWaiting(): void {
+    this.hole(HOLE.stores, this.writes.size);
   }
   /** On to whoever waits, with the exit that a call ended in. */
   pass(exit: I32): void {
@@ -63,6 +72,9 @@ export class TemplateFunction extends FunctionBuilder {
   hole(kind: HoleKind, argument: number): void {
     this.holes.push(this.code.length, kind, argument);
     for (let n = HOLE_BYTES[kind]; n > 0; n--) this.code.u8(0);
+  }
+  override hint(likely: boolean): void {
+    this.hole(HOLE.hint, likely ? 1 : 0);
   }
   override temporary<T extends ValType>(type: T): Local<T> {
     const index = temporaryFrom(this.#next.get(type) ?? 0, type);
@@ -83,20 +95,19 @@ export class TemplateFunction extends FunctionBuilder {
 export class Cache {
   readonly #code: TemplateFunction;
   readonly #reads = new Set<number>();
-  readonly #writes = new Set<number>();
   /** Kinds of fields that a runtime function may have changed by now. */
   clobbers = 0;
   /** Nothing has been done that shows: no store, no runtime function. */
   repeatable = true;
+  /** What is set goes to the state at once, see Template. */
+  readonly through: boolean;
 
-  constructor(code: TemplateFunction) {
+  constructor(code: TemplateFunction, through: boolean) {
     this.#code = code;
+    this.through = through;
   }
   get reads(): readonly number[] {
     return [...this.#reads];
-  }
-  get writes(): readonly number[] {
-    return [...this.#writes];
   }
 
   /** Whether fields of a kind are still in their locals. */
@@ -113,7 +124,7 @@ export class Cache {
     const { local, type } = CACHED[field]!;
     // Where it may not come here, the local has to hold what the field does.
     if (this.#code.depth > 0) this.#reads.add(field);
-    this.#writes.add(field);
+    this.#code.writes.add(field);
     this.#code.uses(local);
     new Local(this.#code, type, local).set(value);
   }
@@ -131,7 +142,7 @@ export class Cache {
   }
   setNamed(at: number, value: ExprOf<ValType>): void {
     if (this.#code.depth > 0) this.#reads.add(~at);
-    this.#writes.add(~at);
+    this.#code.writes.add(~at);
     this.#code.uses(CACHED[value.type === "v128" ? CACHED.length - 1 : 0]!.local);
     value.write(this.#code.code);
     this.#code.code.u8(0x21);

@@ -37,7 +37,7 @@ import {
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { jumpCacheOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
-import { CLASS, cachedField, classOf, fieldAt } from "./cached-fields.ts";
+import { CLASS, cachedField, classOf, fieldAt, mayWait, WAITING } from "./cached-fields.ts";
 import { HOLE, type HoleKind, type Part, type Template } from "./template.ts";
 import { Cache, TemplateFunction } from "./template-function.ts";
 
@@ -69,11 +69,17 @@ export interface TemplateSource {
 }
 
 export function writeTemplate(module: TemplateModule, source: TemplateSource): Template {
-  for (const stackLocal of [false, true]) {
-    const made = TemplateWriter.write(module, source, stackLocal);
+  const needs = { stackLocal: false, through: false };
+  for (;;) {
+    const made = TemplateWriter.write(module, source, needs);
     if (made) return made;
   }
-  throw new Error("unreachable");
+}
+
+/** What it turns out that a template needs: the stack pointer waits in a local; the state has to be as it is, see Template. */
+interface Needs {
+  stackLocal: boolean;
+  through: boolean;
 }
 
 /** Runtime functions that control does not come back from. */
@@ -84,13 +90,7 @@ class TemplateWriter extends RecordWriter {
   readonly #code: TemplateFunction;
   readonly #observer: CodeObserver | undefined;
   /** Ends of parts. */
-  readonly #marks: { branches: boolean; body: number; warm: number; taken: number; flushed: number } = {
-    branches: false,
-    body: -1,
-    warm: -1,
-    taken: -1,
-    flushed: -1,
-  };
+  readonly #marks = { branches: false, body: -1, warm: -1, taken: -1, flushed: -1, sought: -1, tried: -1 };
 
   private constructor(
     f: TemplateFunction,
@@ -108,11 +108,12 @@ class TemplateWriter extends RecordWriter {
     this.#observer = env.observer;
   }
 
-  /** Undefined where it turns out that the stack pointer has to wait in a local. */
-  static write(module: TemplateModule, source: TemplateSource, stackLocal: boolean): Template | undefined {
+  /** Undefined where it turns out that it needs more. */
+  static write(module: TemplateModule, source: TemplateSource, needs: Needs): Template | undefined {
     const { first, second, flagless, waits } = source;
+    const { stackLocal, through } = needs;
     const f = new TemplateFunction(first.row.mnemonic, module.observer);
-    const cache = new Cache(f);
+    const cache = new Cache(f, through);
     const env = environment(f, module, cache, flagless);
     const head = new TemplateWriter(f, env, cache, first, stackLocal, waits);
     let writer = head;
@@ -123,8 +124,9 @@ class TemplateWriter extends RecordWriter {
     }
     writer.writeBody();
     if (!writer.ended) writer.next();
-    if (writer.usesStack && !stackLocal) return undefined;
-    return writer.#template();
+    needs.stackLocal = writer.usesStack;
+    needs.through = (cache.clobbers & WAITING) !== 0;
+    return needs.stackLocal === stackLocal && needs.through === through ? writer.#template() : undefined;
   }
 
   readonly #waits: boolean;
@@ -147,13 +149,15 @@ class TemplateWriter extends RecordWriter {
     };
     const locals = this.#code.locals;
     const zeroed = this.#code.zeroed.map((local) => local.index);
-    const { reads, writes, clobbers } = this.#cache;
-    const all = { locals, zeroed, reads, writes, clobbers };
+    const { reads, clobbers, through } = this.#cache;
+    const all = { locals, zeroed, reads, writes: [...this.#code.writes], clobbers, through };
     if (this.#target >= 0) {
       return {
         kind: "computed",
         body: part(0, marks.body),
-        leave: part(marks.body, end),
+        seek: part(marks.body, marks.sought),
+        inner: part(marks.sought, marks.tried),
+        leave: part(marks.tried, end),
         target: this.#target,
         ...all,
       };
@@ -239,8 +243,9 @@ class TemplateWriter extends RecordWriter {
       return;
     }
     const known = this.f.let(value);
-    super.writeRegister(register, bits, known);
-    if (kind !== "general" || !cache.holds(CLASS.registers)) return;
+    const general = kind === "general" && cache.holds(CLASS.registers);
+    if (!general || cache.through) super.writeRegister(register, bits, known);
+    if (!general) return;
     let whole: I64;
     if (bits === 64) whole = known as I64;
     else if (bits === 32) whole = known.extendU();
@@ -307,31 +312,37 @@ class TemplateWriter extends RecordWriter {
   }
   /** To where a computed jump has led before, in whichever code; while `codeMap` is the same, the target is the same code. */
   #jumpRemembered(target: I64): void {
-    const { known, record } = this.#remembered(target);
-    this.f.if(known.and(this.ready(1)), () => {
-      const to = this.f.let(record);
+    const { differs, record } = this.#remembered(target);
+    const { f } = this;
+    f.block((forgotten) => {
+      f.brIf(forgotten, differs);
+      f.brIf(forgotten, this.ready(1).eqz());
+      const to = f.let(record);
       this.warm(() => target);
       this.set("ripPage", target.and(-4096));
-      this.dispatchComputed(to);
+      this.#dispatchComputed(to);
     });
   }
-  #remembered(target: I64): { known: I32; record: I32 } {
+  #remembered(target: I64): { differs: I32; record: I32 } {
     const { f } = this;
     const entry = f.let(jumpCacheOffset(f.let(target.wrap())));
-    const same = (f.loadExpr("i64.load", entry, JUMP_CACHE) as I64).eq(target);
-    const valid = (f.loadExpr("i32.load", entry, JUMP_CACHE + 8) as I32).eq(this.get("codeMap"));
-    return { known: same.and(valid), record: f.loadExpr("i32.load", entry, JUMP_CACHE + 12) as I32 };
+    const other = (f.loadExpr("i64.load", entry, JUMP_CACHE) as I64).xor(target);
+    const changed = (f.loadExpr("i32.load", entry, JUMP_CACHE + 8) as I32).xor(this.get("codeMap"));
+    return {
+      differs: other.or(changed.extendU()).nez(),
+      record: f.loadExpr("i32.load", entry, JUMP_CACHE + 12) as I32,
+    };
   }
   #callRemembered(target: I64): I32 {
     const { f } = this;
-    const { known, record } = this.#remembered(target);
+    const { differs, record } = this.#remembered(target);
     return f.choose(
-      known,
+      differs,
+      () => f.callFor("i32", this.fn("enter_computed"), target, this.budget(1)),
       () => {
         this.set("ripPage", target.and(-4096));
         return f.callFor("i32", this.fn("dispatch"), record, this.budget(1));
       },
-      () => f.callFor("i32", this.fn("enter_computed"), target, this.budget(1)),
     );
   }
   /** Calls the function that the guest calls, and goes on behind it when that returns; where too many wait already, it is a jump. */
@@ -344,6 +355,7 @@ class TemplateWriter extends RecordWriter {
     this.set("returnTop", top);
     f.store("i64.store", top, this.nextRip(), RETURN_STACK);
     f.store("i32.store", top, this.get("codeMap"), RETURN_STACK + 8);
+    this.#code.storeWaiting();
     this.#observer?.regionLeft(f, this.budget(1));
     const end = f.let(call());
     f.if(end.geS(0), () => this.#code.pass(end));
@@ -402,15 +414,18 @@ class TemplateWriter extends RecordWriter {
     this.f.returnCall(this.fn("dispatch"), record, this.budget(1));
   }
   /** To an entry of this very function without leaving it. */
-  protected override dispatchComputed(record: I32): void {
+  #dispatchComputed(record: I32): void {
+    this.#marks.sought = this.#code.code.length;
     const handler = this.f.loadExpr("i32.load16_u", record, RECORD.handler) as I32;
     this.f.if(handler.eq(this.#hole("i32", HOLE.slot, 0)), () => {
       const left = this.budget(1);
+      this.#code.storeWaiting();
       this.f.param(0, "i32").set(entryOf(this.f, record));
       this.f.param(1, "i32").set(left);
       this.#code.code.u8(0x0c);
       this.#code.hole(HOLE.depth, this.#code.depth);
     });
+    this.#marks.tried = this.#code.code.length;
     this.dispatch(record);
   }
   protected next(): void {
@@ -438,8 +453,10 @@ function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, f
     set: (name, value) => {
       if (flagless && name.startsWith("flag")) return;
       const known = f.let(value);
-      f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + offsetOf(name));
       const field = cached(name);
+      if (field < 0 || cache.through || !mayWait(field)) {
+        f.store(`${value.type as "i32" | "i64"}.store`, i32(0), known, STATE_BASE + offsetOf(name));
+      }
       if (field >= 0) cache.set(field, known);
     },
     address: (name) => STATE_BASE + offsetOf(name),

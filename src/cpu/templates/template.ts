@@ -5,8 +5,9 @@ import { CACHED, fieldAt } from "./cached-fields.ts";
 /**
  * What fills a hole: a field of the record (its offset is the argument), the record's address, the place in the block, the index of a
  * runtime function in the module (its number in the template set is the argument), the local of the state field that a field of the
- * record names, the place of an 8-bit register in its register, in bits; the slot of the function, and how many blocks there are around the
- * code of a template (the argument is added) up to the loop around all of it.
+ * record names, the place of an 8-bit register in its register, in bits; the slot of the function, how many blocks there are around the
+ * code of a template (the argument is added) up to the loop around all of it; stores of what waits in locals, where control leaves (the
+ * argument: how many of the template's `writes` were made); that the branch which follows is likely (1) or not (0).
  */
 export const HOLE = {
   record: 0,
@@ -20,10 +21,12 @@ export const HOLE = {
   shift: 8,
   slot: 9,
   depth: 10,
+  stores: 11,
+  hint: 12,
 } as const;
 export type HoleKind = (typeof HOLE)[keyof typeof HOLE];
 /** Bytes of the constant in a hole: LEB128 as long as its largest value needs, always. */
-export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2] as const;
+export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2, 0, 0] as const;
 
 export interface Part {
   readonly bytes: Uint8Array;
@@ -38,9 +41,11 @@ interface AnyTemplate {
   readonly zeroed: readonly number[];
   /** Cached fields that have to be in their locals, by number or (below zero) by the field of the record that names them, inverted. */
   readonly reads: readonly number[];
-  /** Those that are there afterwards, and kinds of fields that are not. */
+  /** Those that are there afterwards, in the order in which it sets them, and kinds of fields that are not. */
   readonly writes: readonly number[];
   readonly clobbers: number;
+  /** It has to find the state as it is, and leaves it so: it calls what looks at it. */
+  readonly through: boolean;
 }
 
 /** Control goes on behind it, or (ends) does not, or (call) comes back there, all that was done counted. */
@@ -52,7 +57,9 @@ export interface PlainTemplate extends AnyTemplate {
 export interface ComputedTemplate extends AnyTemplate {
   readonly kind: "computed";
   readonly target: number;
-  /** Jumps to where no copied code of this function is. */
+  /** Looks for the target, goes to an entry of this function if it is one, and leaves it. */
+  readonly seek: Part;
+  readonly inner: Part;
   readonly leave: Part;
 }
 
@@ -79,16 +86,21 @@ export interface Surroundings {
   depth: number;
   /** Index of a runtime function in the module. */
   callee(number: number): number;
+  /** Stores what waits in locals, the first so many fields that the template sets among it. */
+  store(writes: number): void;
+  /** The branch at an offset in the code is likely to be taken, or unlikely. */
+  hint(likely: boolean, at: number): void;
 }
 
 /** Appends a part, its holes filled for a record and for a place in its block. */
 export function copyPart(out: ByteWriter, part: Part, around: Surroundings, record: number, done: number): void {
-  const { holes } = part;
   const { view } = around;
-  const start = out.length;
+  let start = out.length;
   out.raw(part.bytes);
+  const { holes } = part;
   for (let i = 0; i < holes.length; i += 3) {
-    const at = start + holes[i]!;
+    const offset = holes[i]!;
+    const at = start + offset;
     const argument = holes[i + 2]!;
     const kind = holes[i + 1] as HoleKind;
     const bytes = HOLE_BYTES[kind];
@@ -123,6 +135,17 @@ export function copyPart(out: ByteWriter, part: Part, around: Surroundings, reco
       case HOLE.callee:
         out.patchIndex(at, around.callee(argument));
         break;
+      case HOLE.hint:
+        around.hint(argument !== 0, at);
+        break;
+      case HOLE.stores: {
+        // What follows comes behind them.
+        out.length = at;
+        around.store(argument);
+        start = out.length - offset;
+        out.raw(part.bytes.subarray(offset));
+        break;
+      }
       default:
         out.patch64(at, view.getUint32(record + argument, true), view.getInt32(record + argument + 4, true));
     }
