@@ -243,12 +243,16 @@ export abstract class RecordWriter extends InstructionWriter {
 
   /** Counts a jump; the one that brings the count to zero says where it goes, as a place worth compiling. */
   protected warm(target: () => I64): void {
-    const left = this.f.let(this.f.load("i32.load", this.record(), RECORD.heat).sub(1));
-    this.f.store("i32.store", this.record(), left, RECORD.heat);
-    this.f.rarely(left.eqz(), () => {
+    this.f.rarely(this.countDown().eqz(), () => {
       this.set("scratch0", target());
       this.f.call(this.fn("hot"), this.record());
     });
+  }
+
+  protected countDown(): I32 {
+    const left = this.f.let(this.f.load("i32.load", this.record(), RECORD.heat).sub(1));
+    this.f.store("i32.store", this.record(), left, RECORD.heat);
+    return left;
   }
 
   #displacement(): I64 {

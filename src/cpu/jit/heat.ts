@@ -28,6 +28,8 @@ export interface Place extends CodeOffset {
   readonly linear: bigint;
   readonly codeTlb: number;
   readonly codeMap: number;
+  /** The jump that leads back to the beginning of a loop. */
+  readonly jump?: number | undefined;
 }
 
 /** A region as it is left often. */
@@ -68,6 +70,8 @@ export interface HeatPorts extends Thresholds {
   readonly overTemplates: (codePage: number) => boolean;
   /** Whether the jump of a record leads back, to a linear address. */
   readonly mayLoop: (jump: number, linear: bigint) => boolean;
+  /** A jump leads back to a record that a region begins at. */
+  readonly leadBack: (jump: number, record: number) => void;
   /** How the code that a record leads to is compiled, if it is. */
   readonly tierOf: (record: number) => Tier | undefined;
   /** Whether the handler in a slot is that of a jump to a computed address. */
@@ -129,8 +133,8 @@ export class Heat {
       return;
     }
     // Once more: what is made now may be dropped one day.
-    code.setHeat(jump, Math.max(1, threshold));
-    this.#ask(linear, "region", this.#p.mayLoop(jump, linear));
+    this.cool(jump);
+    this.#ask(linear, "region", this.#p.mayLoop(jump, linear), jump);
   }
 
   /** Compiled code went to a record that is not compiled, now at a linear address, often. */
@@ -138,8 +142,13 @@ export class Heat {
     if (this.#p.templates !== undefined) this.#ask(linear, "templates");
   }
 
-  /** `loops`: it may be where a loop begins. */
-  #ask(linear: bigint, tier: Tier, loops = false): void {
+  /** A jump's count begins anew. */
+  cool(jump: number): void {
+    this.#p.code.setHeat(jump, Math.max(1, this.#p.threshold));
+  }
+
+  /** `loops`: it may be where a loop begins, `jump` what leads back there. */
+  #ask(linear: bigint, tier: Tier, loops = false, jump?: number): void {
     const { code, registers } = this.#p;
     const codeTlb = registers.get("codeTlb");
     const codePage = code.pageAt(codeTlb, linear);
@@ -148,8 +157,9 @@ export class Heat {
     const record = code.recordAt({ codePage, offset });
     if (record === 0) return;
     const present = this.#p.tierOf(record);
+    if (present === "region" && jump !== undefined) this.#p.leadBack(jump, record);
     if (present === "region" || present === tier) return;
-    this.note({ tier, codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap") });
+    this.note({ tier, codePage, offset, linear: linear & ~4095n, codeTlb, codeMap: registers.get("codeMap"), jump });
   }
 
   /** A place is to be compiled, if it does not wait for that already. */

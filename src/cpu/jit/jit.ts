@@ -66,6 +66,8 @@ const LOOKS = 32;
 const PASSES_PER_MISS = 4;
 /** So many places are compiled at once without waiting for more. */
 const BATCH = 32;
+/** A jump's count that is used up, whatever comes. */
+const ALWAYS_LEAVES = -(2 ** 30);
 /** So often is it tried: meanwhile more may have been decoded. */
 const MAX_REFUSALS = 3;
 
@@ -90,6 +92,8 @@ interface Region extends Leaving {
   readonly instructions: ReadonlySet<number>;
   /** Records whose handler it is. */
   readonly records: readonly number[];
+  /** Jumps that lead back to its beginning, and leave copied code for it. */
+  readonly jumps: number[];
   alive: boolean;
   /** Instructions that some visits retired, and how many visits those were. */
   retired: number;
@@ -168,6 +172,7 @@ export class Jit {
           ports.registers.getBig("ripPage") + BigInt(this.#code.view.getUint16(jump + RECORD.pageOffset, true));
         return linear <= from;
       },
+      leadBack: (jump, record) => this.#leadBack(jump, this.#regionAt(record)!),
       tierOf: (record) => this.#bySlot.get(this.#code.handlerOf(record))?.place.tier,
     });
   }
@@ -275,8 +280,7 @@ export class Jit {
     });
     for (const { slot } of made) table.set(slot, exports[slot]);
     this.compiledBytes += bytes.length;
-    // Regions last: they have what was copied around them in this batch copied anew.
-    for (const tier of TIERS) for (const one of made) if (one.place.tier === tier) this.#install(one);
+    for (const one of made) this.#install(one);
   }
 
   /** Copies templates for the code around a place. */
@@ -430,6 +434,7 @@ export class Jit {
       if (this.#code.handlerOf(record) !== region.slot) continue;
       this.#enterAt(record, this.#code.singleOf(record), 0);
     }
+    for (const jump of region.jumps) this.#heat.cool(jump);
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
       set?.delete(region);
@@ -470,7 +475,6 @@ export class Jit {
       this.#enterAt(record, slot, number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits));
       records.push(record);
     });
-    if (tier === "region") this.#copyAround(records, pages);
     const bytes = f.code.length;
     this.#heldBytes[tier] += bytes;
     const region: Region = {
@@ -481,6 +485,7 @@ export class Jit {
       patience,
       news: -1,
       records,
+      jumps: [],
       pages: pages.map((p) => p.codePage),
       alive: true,
       retired: 0,
@@ -494,6 +499,7 @@ export class Jit {
     this.#code.words[(REGION_MAPS + slot * 16 + 8) >> 2] = 1;
     this.#regions[tier].add(region);
     this.#bySlot.set(slot, region);
+    if (tier === "region" && place.jump !== undefined) this.#leadBack(place.jump, region);
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
       if (set) set.add(region);
@@ -503,15 +509,11 @@ export class Jit {
     this.compiled++;
   }
 
-  /** Copied code that has a region's entry inside would pass it by: it is copied anew. */
-  #copyAround(entries: readonly number[], pages: readonly Place[]): void {
-    for (const { codePage } of pages) {
-      for (const region of this.#byPage.get(codePage) ?? []) {
-        if (region.place.tier !== "templates" || !entries.some((entry) => region.instructions.has(entry))) continue;
-        this.#drop(region);
-        this.#heat.note(region.place);
-      }
-    }
+  /** Copied code with a region's beginning inside would pass it by: it leaves with the jump that leads back there. */
+  #leadBack(jump: number, region: Region): void {
+    if (region.jumps.includes(jump)) return;
+    region.jumps.push(jump);
+    this.#code.setHeat(jump, ALWAYS_LEAVES);
   }
 
   /** From now on a record leads to a slot; `word`: to which entry there. */

@@ -192,6 +192,15 @@ export function controlFunctions(type: IndirectType) {
     });
   });
 
+  /** A jump whose count is used up: tells of it the first time, and goes on at the target. */
+  const warmed = runtime("warmed", "i32 i64 i32", "i32", (f, env) => {
+    const target = f.param(1, "i64").get() as I64;
+    f.if(f.loadExpr("i32.load", record(f), RECORD.heat).eqz(), () => {
+      env.set("scratch0", target);
+      f.call(env.fn("hot"), record(f));
+    });
+    f.returnCall(env.fn("enter"), target, f.param(2, "i32").get());
+  });
   /** For compiled code, which has no table of its own. What it calls it leaves to: it keeps nothing. */
   const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) => {
     const slot = f.load("i32.load16_u", record(f), RECORD.handler);
@@ -419,6 +428,7 @@ export function controlFunctions(type: IndirectType) {
     enter,
     enterComputed,
     dispatchRecord,
+    warmed,
     dispatchHandler,
     dispatchSingle,
     dispatchSettled,

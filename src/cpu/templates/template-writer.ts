@@ -83,7 +83,7 @@ interface Needs {
 }
 
 /** Runtime functions that control does not come back from. */
-const LEAVING = new Set("fault dispatch dispatch_single enter enter_computed jump branch64".split(" "));
+const LEAVING = new Set("fault dispatch dispatch_single enter enter_computed jump branch64 warmed".split(" "));
 
 class TemplateWriter extends RecordWriter {
   readonly #cache: Cache;
@@ -127,6 +127,14 @@ class TemplateWriter extends RecordWriter {
     needs.stackLocal = writer.usesStack;
     needs.through = (cache.clobbers & WAITING) !== 0;
     return needs.stackLocal === stackLocal && needs.through === through ? writer.#template() : undefined;
+  }
+
+  /** Where the count is used up control leaves, and goes to whatever has come into being at the target meanwhile. */
+  protected override warm(target: () => I64): void {
+    this.f.if(this.countDown().leS(0), () => {
+      this.flushStack();
+      this.f.returnCall(this.fn("warmed"), this.record(), target(), this.budget(1));
+    });
   }
 
   readonly #waits: boolean;
