@@ -29,7 +29,9 @@ const SCALARS = [
   "flagMisc",
   "dataTlb",
 ] as const;
-const FIRST_TEMPORARY = PARAMETERS + SCALARS.length;
+/** Host addresses of earlier accesses, of which later ones may make use; the last is for those that nobody wants. */
+export const HOSTS = { first: PARAMETERS + SCALARS.length, kept: 6 } as const;
+const FIRST_TEMPORARY = HOSTS.first + HOSTS.kept + 1;
 const FIRST_VECTOR = FIRST_TEMPORARY + INTEGERS;
 const VECTORS = 16;
 const YMM_STRIDE = 32;
@@ -90,7 +92,8 @@ const OTHER_TYPES: readonly ValType[] = ["v128", "f64", "f32"];
 const FIRST_OTHER = FIRST_VECTOR + VECTORS;
 /** Type of the local with an index. */
 export function localType(index: number): ValType {
-  if (index < FIRST_TEMPORARY) return CACHED[index - PARAMETERS]!.type;
+  if (index < HOSTS.first) return CACHED[index - PARAMETERS]!.type;
+  if (index < FIRST_TEMPORARY) return "i32";
   if (index < FIRST_VECTOR) return (index - FIRST_TEMPORARY) % 2 === 0 ? "i32" : "i64";
   if (index < FIRST_OTHER) return "v128";
   if (index < FIRST_OTHER + OTHERS) return OTHER_TYPES[(index - FIRST_OTHER) % OTHER_TYPES.length]!;

@@ -24,6 +24,7 @@ import { MAX_ENTRIES } from "../jit/region-code.ts";
 import { STATE_BASE } from "../memory-map.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
+import { Addresses } from "./addresses.ts";
 import {
   CACHED,
   CLASS,
@@ -31,6 +32,7 @@ import {
   classOf,
   FIRST_CACHED_VECTOR,
   fieldAt,
+  HOSTS,
   isFlagField,
   localType,
   mayWait,
@@ -117,6 +119,7 @@ class Copier {
   readonly #module: TemplateModule;
   readonly #layout: Layout;
   readonly #around: Surroundings;
+  readonly #addresses = new Addresses();
   /** The loop around all, where control goes to an entry from inside. */
   #again: Label | undefined;
   #locals = PARAMETERS;
@@ -157,6 +160,9 @@ class Copier {
       callee: (number) => module.fn(set.callees[number]!.name).index,
       store: (writes) => this.#storeAll(this.#waiting | this.#maskOf(writes)),
       hint: (likely, at) => f.hint(likely, at),
+      knownHost: 0,
+      host: 0,
+      distance: 0,
     };
   }
 
@@ -260,16 +266,21 @@ class Copier {
       const effect = this.#effect(node);
       if (effect !== "neutral") live = effect === "shows";
     }
-    templates.forEach((template, i) => {
-      if (!template) return;
-      const { record } = nodes[i]!;
+    templates.forEach((chosen, i) => {
+      if (!chosen) return;
+      const node = nodes[i]!;
+      const { record } = node;
+      const template = this.#place(chosen, node);
       this.#locals = Math.max(this.#locals, template.locals);
       for (const local of template.zeroed) this.#zero(local);
       if (template.through) this.#flush();
-      for (const read of template.reads) this.#load(this.#fieldOf(read, record));
+      const reads = template.reads.map((read) => this.#fieldOf(read, record));
+      for (const field of reads) this.#load(field);
       this.#sets = template.writes.map((written) => this.#fieldOf(written, record));
       this.#copy(template.body, record, i);
       for (const field of this.#sets) this.#note(field);
+      if (template.through || template.clobbers !== 0) this.#addresses.forget();
+      else this.#addresses.follow(node, this.#code.view, this.#sets, reads);
       if (template.through) this.#sets = [];
       this.#waiting |= this.#maskOf(this.#sets.length);
       this.#scalars &= NONE_OF[template.clobbers & ~CLASS.vectors]!;
@@ -281,6 +292,21 @@ class Copier {
       this.#retire(count);
       this.#go(number, last.next);
     } else if (ending.kind === "call") this.#comeBack(number, last.next);
+  }
+  /** Says where the host address of a template's first access is kept, and chooses that for an access near an earlier one. */
+  #place(template: Template, node: Near): Template {
+    const { access } = template;
+    if (!access) return template;
+    const { view } = this.#code;
+    const near = template.near && this.#addresses.near(node, view, access);
+    if (!near) {
+      this.#around.host = this.#addresses.keep(node, view, access);
+      return template;
+    }
+    this.#around.knownHost = near.local;
+    this.#around.distance = near.distance;
+    this.#around.host = HOSTS.first + HOSTS.kept;
+    return template.near!();
   }
   /** Goes on behind a call. Whoever returned has made the page there that of the code that runs. */
   #comeBack(number: number, pos: number): void {
@@ -331,6 +357,7 @@ class Copier {
     this.#scalars = ALWAYS;
     this.#vectors = 0;
     this.#waiting = 0;
+    this.#addresses.forget();
   }
   /** Of the first so many fields that the template sets, those that wait in locals. */
   #maskOf(count: number): number {
@@ -416,7 +443,9 @@ class Copier {
   /** Where the condition holds, control does not come back. */
   #aside(condition: I32, body: () => void): void {
     const [scalars, vectors, waiting] = [this.#scalars, this.#vectors, this.#waiting];
+    const restore = this.#addresses.save();
     this.#f.if(condition, body);
+    restore();
     [this.#scalars, this.#vectors, this.#waiting] = [scalars, vectors, waiting];
   }
 
@@ -455,6 +484,7 @@ class Copier {
     this.#load(RIP_PAGE);
     const local = new Local(this.#f, "i64", CACHED[RIP_PAGE]!.local);
     local.set((local.get() as I64).add((page - from) * PAGE));
+    this.#addresses.change(RIP_PAGE);
     this.#checkPage(page, pos);
     this.#f.store("i64.store", i32(0), local.get(), STATE_BASE + offsetOf("ripPage"));
   }

@@ -29,6 +29,9 @@ export interface Kind extends Control {
 const SETS_FLAGS = new Set("ADD SUB AND OR XOR CMP TEST NEG INC DEC".split(" "));
 const SHIFTS = new Set("SHL SHR SAR".split(" "));
 
+/** Keys of templates: four for each slot, that for accesses near others above that without flags. */
+const NEAR = 2;
+
 export class TemplateSet {
   readonly #slots: Slots;
   readonly #effects: RuntimeEffects;
@@ -63,7 +66,7 @@ export class TemplateSet {
   pair(first: number, second: number, flagless: boolean): Template | undefined {
     const slot = this.#slots.pair(first, second);
     const pair = slot === undefined ? undefined : this.#slots.pairIn(slot);
-    return pair && this.#template(slot! * 2 + (flagless ? 1 : 0), { ...pair, flagless, waits: false });
+    return pair && this.#template(slot! * 4 + (flagless ? 1 : 0), { ...pair, flagless, waits: false, near: false });
   }
 
   /** What an instruction means for flags set before it. `immediate`: of its record. */
@@ -84,7 +87,7 @@ export class TemplateSet {
     return {
       slot,
       variant,
-      template: this.#template(slot * 2, { first: variant, flagless: false, waits: false }),
+      template: this.#template(slot * 4, { first: variant, flagless: false, waits: false, near: false }),
       jumps: relative,
       calls,
       switches,
@@ -92,19 +95,24 @@ export class TemplateSet {
       returns: row.mnemonic === "RET",
       waits:
         calls && relative
-          ? () => this.#template(slot * 2 + 1, { first: variant, flagless: false, waits: true })
+          ? () => this.#template(slot * 4 + 1, { first: variant, flagless: false, waits: true, near: false })
           : undefined,
-      flagless: sets ? () => this.#template(slot * 2 + 1, { first: variant, flagless: true, waits: false }) : undefined,
+      flagless: sets
+        ? () => this.#template(slot * 4 + 1, { first: variant, flagless: true, waits: false, near: false })
+        : undefined,
     };
   }
 
   #template(key: number, source: TemplateSource): Template {
     const known = this.#templates.get(key);
     if (known) return known;
-    const template = writeTemplate(
+    const written = writeTemplate(
       { fn: (name) => this.#callee(name), effects: this.#effects, observer: this.#observer },
       source,
     );
+    const near =
+      written.access && !source.near ? () => this.#template(key + NEAR, { ...source, near: true }) : undefined;
+    const template = { ...written, near };
     this.#templates.set(key, template);
     return template;
   }

@@ -37,8 +37,8 @@ import {
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { jumpCacheOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
-import { CLASS, cachedField, classOf, fieldAt, mayWait, WAITING } from "./cached-fields.ts";
-import { HOLE, type HoleKind, type Part, type Template } from "./template.ts";
+import { CLASS, cachedField, classOf, fieldAt, HOSTS, mayWait, WAITING } from "./cached-fields.ts";
+import { type FirstAccess, HOLE, type HoleKind, type Part, type Template } from "./template.ts";
 import { Cache, TemplateFunction } from "./template-function.ts";
 
 /** Runtime functions; their indices are numbers in the template set. */
@@ -66,6 +66,8 @@ export interface TemplateSource {
   readonly flagless: boolean;
   /** A call that waits for its return: of a function elsewhere. */
   readonly waits: boolean;
+  /** Its first access is likely to be on the page of an earlier one. */
+  readonly near: boolean;
 }
 
 export function writeTemplate(module: TemplateModule, source: TemplateSource): Template {
@@ -81,6 +83,9 @@ interface Needs {
   stackLocal: boolean;
   through: boolean;
 }
+
+/** Instructions whose stack accesses are at the stack pointer, or that much below it. */
+const STACK = new Set("PUSH POP CALL RET".split(" "));
 
 /** Runtime functions that control does not come back from. */
 const LEAVING = new Set("fault dispatch dispatch_single enter enter_computed jump branch64 warmed".split(" "));
@@ -99,10 +104,12 @@ class TemplateWriter extends RecordWriter {
     variant: Variant,
     stackLocal: boolean,
     waits: boolean,
+    near: boolean,
     before?: TemplateWriter,
   ) {
     super(f, env, variant, stackLocal, before);
     this.#waits = waits;
+    this.#near = near;
     this.#code = f;
     this.#cache = cache;
     this.#observer = env.observer;
@@ -110,23 +117,23 @@ class TemplateWriter extends RecordWriter {
 
   /** Undefined where it turns out that it needs more. */
   static write(module: TemplateModule, source: TemplateSource, needs: Needs): Template | undefined {
-    const { first, second, flagless, waits } = source;
+    const { first, second, flagless, waits, near } = source;
     const { stackLocal, through } = needs;
     const f = new TemplateFunction(first.row.mnemonic, module.observer);
     const cache = new Cache(f, through);
     const env = environment(f, module, cache, flagless);
-    const head = new TemplateWriter(f, env, cache, first, stackLocal, waits);
+    const head = new TemplateWriter(f, env, cache, first, stackLocal, waits, near);
     let writer = head;
     if (second) {
       head.flags.remember();
       head.writeBody();
-      writer = new TemplateWriter(f, env, cache, second, false, false, head);
+      writer = new TemplateWriter(f, env, cache, second, false, false, false, head);
     }
     writer.writeBody();
     if (!writer.ended) writer.next();
     needs.stackLocal = writer.usesStack;
     needs.through = (cache.clobbers & WAITING) !== 0;
-    return needs.stackLocal === stackLocal && needs.through === through ? writer.#template() : undefined;
+    return needs.stackLocal === stackLocal && needs.through === through ? writer.#template(head.#access) : undefined;
   }
 
   /** Where the count is used up control leaves, and goes to whatever has come into being at the target meanwhile. */
@@ -137,12 +144,17 @@ class TemplateWriter extends RecordWriter {
     });
   }
 
+  readonly #near: boolean;
+  #access: FirstAccess | undefined;
+  /** Address of the memory operand, where it is base and displacement. */
+  #operand: I64 | undefined;
+
   readonly #waits: boolean;
   #calls = false;
   /** Local of a computed target. */
   #target = -1;
 
-  #template(): Template {
+  #template(access: FirstAccess | undefined): Template {
     const marks = this.#marks;
     const end = this.#code.code.length;
     const whole = this.#code.code.view().slice();
@@ -158,7 +170,7 @@ class TemplateWriter extends RecordWriter {
     const locals = this.#code.locals;
     const zeroed = this.#code.zeroed.map((local) => local.index);
     const { reads, clobbers, through } = this.#cache;
-    const all = { locals, zeroed, reads, writes: [...this.#code.writes], clobbers, through };
+    const all = { locals, zeroed, reads, writes: [...this.#code.writes], clobbers, through, access, near: undefined };
     if (this.#target >= 0) {
       return {
         kind: "computed",
@@ -212,10 +224,47 @@ class TemplateWriter extends RecordWriter {
    */
   override hostFor(access: Access, linear: I64, length: number, stack = false): I32 {
     if (!this.#cache.repeatable) return super.hostFor(access, linear, length, stack);
-    const { differs, host } = this.lookUp(access, linear, length);
-    this.f.if(differs, () => this.f.returnCall(this.fn("dispatch_single"), this.record(), this.budget(0)));
-    this.#observer?.access(this.f);
-    return this.f.let(host);
+    const { f } = this;
+    const lookUp = () => {
+      const { differs, host } = this.lookUp(access, linear, length);
+      f.if(differs, () => f.returnCall(this.fn("dispatch_single"), this.record(), this.budget(0)));
+      return f.let(host);
+    };
+    const known = stack ? STACK.has(this.variant.row.mnemonic) : linear === this.#operand;
+    let host: I32;
+    if (known && !this.#access && this.#code.depth === 0) {
+      this.#code.uses(HOSTS.first + HOSTS.kept);
+      host = this.#near ? this.#hostNear(length, lookUp) : lookUp();
+      host.write(this.#code.code);
+      this.#code.code.u8(0x21);
+      this.#code.hole(HOLE.host, 0);
+      this.#access = { stack, write: access !== "slow_read", bytes: length };
+    } else host = lookUp();
+    this.#observer?.access(f);
+    return host;
+  }
+  /** Without the TLB as long as it is the page of an access from which this one is a constant distance away. */
+  #hostNear(length: number, lookUp: () => I32): I32 {
+    const { f } = this;
+    const before = typed("i32", (out: ByteWriter) => {
+      out.u8(0x20);
+      this.#code.hole(HOLE.knownHost, 0);
+    });
+    const distance = () => this.#hole("i32", HOLE.distance, 0);
+    return f.choose(
+      before
+        .and(4095)
+        .add(distance())
+        .leU(4096 - length),
+      () => f.let(before.add(distance())),
+      lookUp,
+      true,
+    );
+  }
+  override effectiveAddress(absolute: boolean, indexed?: boolean): I64 {
+    const address = super.effectiveAddress(absolute, indexed);
+    if (this.variant.addressing === "base" && !absolute && !this.sp) this.#operand = address;
+    return address;
   }
   protected override commitStore(host: I32): void {
     if (!this.#cache.repeatable) super.commitStore(host);

@@ -7,7 +7,8 @@ import { CACHED, fieldAt } from "./cached-fields.ts";
  * runtime function in the module (its number in the template set is the argument), the local of the state field that a field of the
  * record names, the place of an 8-bit register in its register, in bits; the slot of the function, how many blocks there are around the
  * code of a template (the argument is added) up to the loop around all of it; stores of what waits in locals, where control leaves (the
- * argument: how many of the template's `writes` were made); that the branch which follows is likely (1) or not (0).
+ * argument: how many of the template's `writes` were made); that the branch which follows is likely (1) or not (0);
+ * the locals of host addresses, of an earlier access and of this one, and the distance between the two.
  */
 export const HOLE = {
   record: 0,
@@ -23,10 +24,13 @@ export const HOLE = {
   depth: 10,
   stores: 11,
   hint: 12,
+  knownHost: 13,
+  host: 14,
+  distance: 15,
 } as const;
 export type HoleKind = (typeof HOLE)[keyof typeof HOLE];
 /** Bytes of the constant in a hole: LEB128 as long as its largest value needs, always. */
-export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2, 0, 0] as const;
+export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2, 0, 0, 1, 1, 5] as const;
 
 export interface Part {
   readonly bytes: Uint8Array;
@@ -46,6 +50,16 @@ interface AnyTemplate {
   readonly clobbers: number;
   /** It has to find the state as it is, and leaves it so: it calls what looks at it. */
   readonly through: boolean;
+  readonly access: FirstAccess | undefined;
+  /** The same for an access near an earlier one. */
+  readonly near: (() => Template) | undefined;
+}
+
+/** The access that a template makes first, where it is at its base register and displacement, or (stack) where the stack pointer says. */
+export interface FirstAccess {
+  readonly stack: boolean;
+  readonly write: boolean;
+  readonly bytes: number;
 }
 
 /** Control goes on behind it, or (ends) does not, or (call) comes back there, all that was done counted. */
@@ -90,6 +104,10 @@ export interface Surroundings {
   store(writes: number): void;
   /** The branch at an offset in the code is likely to be taken, or unlikely. */
   hint(likely: boolean, at: number): void;
+  /** Locals of host addresses, and their distance: see HOLE. */
+  knownHost: number;
+  host: number;
+  distance: number;
 }
 
 /** Appends a part, its holes filled for a record and for a place in its block. */
@@ -134,6 +152,15 @@ export function copyPart(out: ByteWriter, part: Part, around: Surroundings, reco
         break;
       case HOLE.callee:
         out.patchIndex(at, around.callee(argument));
+        break;
+      case HOLE.knownHost:
+        out.patchByte(at, around.knownHost);
+        break;
+      case HOLE.host:
+        out.patchByte(at, around.host);
+        break;
+      case HOLE.distance:
+        out.patch(at, around.distance, bytes);
         break;
       case HOLE.hint:
         around.hint(argument !== 0, at);
