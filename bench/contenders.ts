@@ -1,5 +1,6 @@
 /** Who is measured, and how each is told to run the program. */
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Guest } from "#dist/image/index.js";
 import type { Program } from "./build.ts";
@@ -45,6 +46,8 @@ const QEMU = "qemu-system-x86_64";
 /** No device but what the program needs, so that QEMU's boot is as short as it can be. */
 const QEMU_FLAGS = "-accel tcg -nodefaults -no-user-config -no-reboot -display none -serial stdio".split(" ");
 const VIV = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+/** What the command's first line gives its Node. */
+const VIV_NODE_FLAGS = /^#!.* node (.*)/.exec(readFileSync(VIV, "utf8"))?.[1]?.split(" ") ?? [];
 const V86 = fileURLToPath(new URL("./v86-machine.js", import.meta.url));
 
 export interface Subject {
@@ -85,7 +88,22 @@ function bootUnder(contender: MachineContender, { node, nodeFlags, vivFlags, cpu
     append,
   ];
   return contender === "vivarium"
-    ? { words: [node, ...nodeFlags, VIV, "run", "-q", "-m", `${memoryMiB}M`, "--cpu", cpu, ...vivFlags, ...what("--")] }
+    ? {
+        words: [
+          node,
+          ...VIV_NODE_FLAGS,
+          ...nodeFlags,
+          VIV,
+          "run",
+          "-q",
+          "-m",
+          `${memoryMiB}M`,
+          "--cpu",
+          cpu,
+          ...vivFlags,
+          ...what("--"),
+        ],
+      }
     : { words: [QEMU, ...QEMU_FLAGS, "-m", String(memoryMiB), "-cpu", CPU_MODELS[cpu]!, ...what("-")] };
 }
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --v8-pool-size=1
 /** The `viv` command. */
 import { EXIT, messageOf, statusOf } from "./exit-status.ts";
 import { flushed } from "./output.ts";
