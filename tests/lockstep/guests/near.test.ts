@@ -32,9 +32,10 @@ const quad = (offset: number): bigint => {
   return value;
 };
 /** RBX after PASSES passes of `body`, in which RDX goes up from `start` by `stride`. */
-const run = (start: number, stride: number, body: Bytes): bigint => {
+const run = (start: number, stride: number, body: Bytes, before: Bytes = []): bigint => {
   g.hot((a) => {
-    a.mov(RCX, PASSES)
+    a.db(before)
+      .mov(RCX, PASSES)
       .mov(RDX, WINDOW + start)
       .mov(RBX, 0)
       .label("loop")
@@ -111,9 +112,20 @@ describe("an access near one before", () => {
       a.db(0x50, 0x0f, 0x20, 0xd0, 0xc1, 0xe8, 12, 0x80, 0x0c, 0xc5, imm(PAGE_ENTRIES), WRITABLE - READ_ONLY);
       a.db(0xff, 0x04, 0x25, imm(DATA), 0x58, 0x48, 0x83, 0xc4, 8, 0x48, 0xcf);
     });
-    // add rbx,[rdx]; mov [rdx+8],rcx; mov rax,[rdx]; inc dword [rdx+12]
-    run(0, 32, [...ADD(0), 0x48, 0x89, 0x4a, 8, 0x48, 0x8b, 0x02, 0xff, 0x42, 12]);
+    // add rbx,[rdx]; mov [rdx+8],rcx; mov rax,[rdx]; inc dword [rdx+12]; every page has been read before: mov rax,[page]
+    const read = ORDER.flatMap((_, page) => [0x48, 0x8b, 0x04, 0x25, ...imm(WINDOW + page * PAGE)]);
+    run(0, 32, [...ADD(0), 0x48, 0x89, 0x4a, 8, 0x48, 0x8b, 0x02, 0xff, 0x42, 12], read);
     expect(g.word(DATA)).toBe(Math.ceil((PASSES * 32) / PAGE));
+  });
+
+  it("is not near one that another way made", () => {
+    // test cl,1; jz +6; add rbx,[rdx+16]; jmp +8; add rbx,[rdx]; add rbx,[rdx+8]
+    const ways = [0xf6, 0xc1, 1, 0x74, 6, ...ADD(16), 0xeb, 8, ...ADD(0), ...ADD(8)];
+    let expected = 0n;
+    for (let pass = 0; pass < PASSES; pass++) {
+      for (const distance of pass % 2 === 0 ? [0, 8] : [16]) expected += quad(pass * 32 + distance);
+    }
+    expect(run(0, 32, ways)).toBe(BigInt.asUintN(64, expected));
   });
 
   it("is on the stack, which goes on on another page", () => {
