@@ -16,16 +16,20 @@ export interface Effects {
   readonly vectors: boolean;
   /** It may choose another TLB set. */
   readonly tlb: boolean;
+  /** It may call what is not generated code: devices, which may lay out memory anew. */
+  readonly outside: boolean;
 }
 
 /** Imports that reach the whole state. */
-const ALL: Effects = { registers: true, flags: true, vectors: true, tlb: true };
-const NONE: Effects = { registers: false, flags: false, vectors: false, tlb: false };
+const ALL: Effects = { registers: true, flags: true, vectors: true, tlb: true, outside: true };
+const NONE: Effects = { registers: false, flags: false, vectors: false, tlb: false, outside: false };
 const WIDE_IMPORTS = new Set(["system"]);
 
 export class RuntimeEffects {
   readonly #functions: ReadonlyMap<string, RuntimeFunction>;
-  readonly #known = new Map<string, Effects>(IMPORTS.map(({ name }) => [name, WIDE_IMPORTS.has(name) ? ALL : NONE]));
+  readonly #known = new Map<string, Effects>(
+    IMPORTS.map(({ name }) => [name, WIDE_IMPORTS.has(name) ? ALL : { ...NONE, outside: true }]),
+  );
 
   constructor(functions: readonly RuntimeFunction[]) {
     this.#functions = new Map(functions.map((f) => [f.name, f]));
@@ -78,6 +82,7 @@ export class RuntimeEffects {
       flags: [...fields].some((name) => name.startsWith("flag")) || inner.some((e) => e.flags),
       vectors: [...fields].some((name) => name.startsWith("ymm")) || inner.some((e) => e.vectors),
       tlb: written.has("dataTlb") || inner.some((e) => e.tlb),
+      outside: inner.some((e) => e.outside),
     };
     this.#known.set(name, effects);
     return effects;

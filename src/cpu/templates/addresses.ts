@@ -1,7 +1,8 @@
 /**
  * What is known, while code is copied, of the addresses it will use: which registers hold the same value but for a constant, and the host
  * addresses of accesses made so far. An access that is a constant distance from an earlier one is likely to be on the same page, and
- * needs no look at the TLB then. Nothing in a block changes what that said: whatever does ends the block, or all is forgotten there.
+ * needs no look at the TLB then. Nothing in a block changes what that said: whatever does ends the block, or calls what is not generated
+ * code, and all is forgotten there.
  */
 import type { OperandSpec } from "../../isa/row.ts";
 import { RECORD } from "../interpreter/record.ts";

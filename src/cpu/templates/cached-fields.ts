@@ -1,6 +1,6 @@
 /**
- * State fields that copied code keeps a copy of in locals: what has been read or written once in a block is not loaded again. What is
- * written goes to the state at once as well, so that the code may be left anywhere.
+ * State fields that copied code has in locals: what has been read or written once in a block is not loaded again. General registers and
+ * flags that are set wait there until control leaves, or ways meet; all else goes to the state at once as well.
  */
 import type { ValType } from "../../wasm/index.ts";
 import { fieldOf, GPR_NAMES, offsetOf } from "../state.ts";

@@ -1,7 +1,8 @@
 /**
  * A function of copied templates: the instructions that can be reached from a root by direct jumps, as far as they have been decoded, on
- * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags stay in the state,
- * so that it can be entered and left at little cost; what it does at each instruction is what the interpreter's handler does.
+ * a few pages. Whoever goes from one page to the other looks whether that still lies where it did. Registers and flags are in the state
+ * where blocks meet, so that it can be entered and left at little cost; what it does at each instruction is what the interpreter's handler
+ * does.
  */
 import {
   FunctionBuilder,
@@ -279,7 +280,7 @@ class Copier {
       this.#sets = template.writes.map((written) => this.#fieldOf(written, record));
       this.#copy(template.body, record, i);
       for (const field of this.#sets) this.#note(field);
-      if (template.through || template.clobbers !== 0) this.#addresses.forget();
+      if (template.outside || template.clobbers !== 0) this.#addresses.forget();
       else this.#addresses.follow(node, this.#code.view, this.#sets, reads);
       if (template.through) this.#sets = [];
       this.#waiting |= this.#maskOf(this.#sets.length);

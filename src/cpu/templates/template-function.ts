@@ -97,6 +97,8 @@ export class Cache {
   readonly #reads = new Set<number>();
   /** Kinds of fields that a runtime function may have changed by now. */
   clobbers = 0;
+  /** Something was called that is not generated code. */
+  outside = false;
   /** Nothing has been done that shows: no store, no runtime function. */
   repeatable = true;
   /** What is set goes to the state at once, see Template. */

@@ -66,7 +66,7 @@ export class TemplateSet {
   pair(first: number, second: number, flagless: boolean): Template | undefined {
     const slot = this.#slots.pair(first, second);
     const pair = slot === undefined ? undefined : this.#slots.pairIn(slot);
-    return pair && this.#template(slot! * 4 + (flagless ? 1 : 0), { ...pair, flagless, waits: false, near: false });
+    return pair && this.#template(slot! * 4 + (flagless ? 1 : 0), { ...pair, flagless });
   }
 
   /** What an instruction means for flags set before it. `immediate`: of its record. */
@@ -87,19 +87,14 @@ export class TemplateSet {
     return {
       slot,
       variant,
-      template: this.#template(slot * 4, { first: variant, flagless: false, waits: false, near: false }),
+      template: this.#template(slot * 4, { first: variant }),
       jumps: relative,
       calls,
       switches,
       ends: row.attributes.has("end"),
       returns: row.mnemonic === "RET",
-      waits:
-        calls && relative
-          ? () => this.#template(slot * 4 + 1, { first: variant, flagless: false, waits: true, near: false })
-          : undefined,
-      flagless: sets
-        ? () => this.#template(slot * 4 + 1, { first: variant, flagless: true, waits: false, near: false })
-        : undefined,
+      waits: calls && relative ? () => this.#template(slot * 4 + 1, { first: variant, waits: true }) : undefined,
+      flagless: sets ? () => this.#template(slot * 4 + 1, { first: variant, flagless: true }) : undefined,
     };
   }
 

@@ -63,11 +63,11 @@ const FIELD_HOLES: Partial<Record<LoadName, readonly [HoleKind, "i32" | "i64"]>>
 export interface TemplateSource {
   readonly first: Variant;
   readonly second?: Variant | undefined;
-  readonly flagless: boolean;
+  readonly flagless?: boolean;
   /** A call that waits for its return: of a function elsewhere. */
-  readonly waits: boolean;
+  readonly waits?: boolean;
   /** Its first access is likely to be on the page of an earlier one. */
-  readonly near: boolean;
+  readonly near?: boolean;
 }
 
 export function writeTemplate(module: TemplateModule, source: TemplateSource): Template {
@@ -117,7 +117,7 @@ class TemplateWriter extends RecordWriter {
 
   /** Undefined where it turns out that it needs more. */
   static write(module: TemplateModule, source: TemplateSource, needs: Needs): Template | undefined {
-    const { first, second, flagless, waits, near } = source;
+    const { first, second, flagless = false, waits = false, near = false } = source;
     const { stackLocal, through } = needs;
     const f = new TemplateFunction(first.row.mnemonic, module.observer);
     const cache = new Cache(f, through);
@@ -169,8 +169,18 @@ class TemplateWriter extends RecordWriter {
     };
     const locals = this.#code.locals;
     const zeroed = this.#code.zeroed.map((local) => local.index);
-    const { reads, clobbers, through } = this.#cache;
-    const all = { locals, zeroed, reads, writes: [...this.#code.writes], clobbers, through, access, near: undefined };
+    const { reads, clobbers, through, outside } = this.#cache;
+    const all = {
+      locals,
+      zeroed,
+      reads,
+      writes: [...this.#code.writes],
+      clobbers,
+      through,
+      outside,
+      access,
+      near: undefined,
+    };
     if (this.#target >= 0) {
       return {
         kind: "computed",
@@ -520,7 +530,8 @@ function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, f
     fn: (name) => {
       if (!LEAVING.has(name)) {
         cache.repeatable = false;
-        const { registers, flags, tlb, vectors } = module.effects.of(name);
+        const { registers, flags, tlb, vectors, outside } = module.effects.of(name);
+        if (outside) cache.outside = true;
         if (registers) cache.clobbers |= CLASS.registers;
         if (flags) cache.clobbers |= CLASS.flags;
         if (tlb) cache.clobbers |= CLASS.tlb;

@@ -50,6 +50,8 @@ interface AnyTemplate {
   readonly clobbers: number;
   /** It has to find the state as it is, and leaves it so: it calls what looks at it. */
   readonly through: boolean;
+  /** It may call what is not generated code. */
+  readonly outside: boolean;
   readonly access: FirstAccess | undefined;
   /** The same for an access near an earlier one. */
   readonly near: (() => Template) | undefined;

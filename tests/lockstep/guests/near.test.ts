@@ -128,6 +128,20 @@ describe("an access near one before", () => {
     expect(run(0, 32, ways)).toBe(BigInt.asUintN(64, expected));
   });
 
+  it.each([
+    ["INVLPG", [0x0f, 0x01, 0x3a]],
+    ["a load of CR3", [0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8]],
+  ])("is elsewhere where %s came between, and the page is another", (_, flush) => {
+    const entry = PAGE_ENTRIES + (WINDOW / PAGE) * 8;
+    // add rbx,[rdx]; xor qword [entry],other page; flush; add rbx,[rdx+8]
+    const other = [0x48, 0x81, 0x34, 0x25, ...imm(entry), ...imm((ORDER[0]! ^ ORDER[2]!) * PAGE)];
+    let expected = 0n;
+    for (let pass = 0; pass < PASSES; pass++) {
+      expected += quad(pass % 2 === 0 ? 0 : 2 * PAGE) + quad(pass % 2 === 0 ? 2 * PAGE + 8 : 8);
+    }
+    expect(run(0, 0, [...ADD(0), ...other, ...flush, ...ADD(8)])).toBe(BigInt.asUintN(64, expected));
+  });
+
   it("is on the stack, which goes on on another page", () => {
     // mov r8,rsp; lea rsp,[rdx]; push rcx; push rdx; push rcx; add rbx,[rsp+8]; pop rax; pop rsi; add rbx,rsi; pop rsi; mov rsp,r8
     const body = [0x49, 0x89, 0xe0, 0x48, 0x8d, 0x22, 0x51, 0x52, 0x51, 0x48, 0x03, 0x5c, 0x24, 8];
