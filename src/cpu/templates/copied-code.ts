@@ -238,7 +238,9 @@ class Copier {
     const ending = waits ?? last.kind.template;
     let live = true;
     if (ending.kind !== "ends") live = ending.kind !== "jump" && this.#liveAt(number, last.next);
-    if (ending.kind === "branch" || ending.kind === "jump") live ||= this.#liveAt(number, last.target);
+    if (ending.kind === "branch" || ending.kind === "jump") {
+      live ||= this.#liveAt(number, last.target) || this.#counts(number, last);
+    }
     // From the end: whose flags are seen.
     const templates: (Template | undefined)[] = nodes.map((node) => node.kind.template);
     templates[count - 1] = ending;
@@ -391,6 +393,14 @@ class Copier {
     code.u32(local);
   }
 
+  /** Whether a jump within the function is counted, and may leave with that. */
+  #counts(number: number, { pos, target }: Near): boolean {
+    const to = target === undefined ? undefined : this.#numbers.get(target);
+    if (to === undefined) return false;
+    const edge = this.#shape.edge(number, to);
+    // Also where a loop was entered in its middle, and comes back there: what leads to its beginning is counted all the same.
+    return edge === "back" || edge === "entry" || target! <= pos;
+  }
   /** A jump at the end of a block, whose condition, if it has one, is on the stack. `done`: instructions in front of its template. */
   #jump(
     number: number,
@@ -407,10 +417,7 @@ class Copier {
         this.#copy(template.leave, record, done);
         return;
       }
-      const edge = this.#shape.edge(number, to);
-      // Also where a loop was entered in its middle, and comes back there: what leads to its beginning is counted all the same.
-      const counts = edge === "back" || edge === "entry" || node.target! <= node.pos;
-      if (counts) this.#copy(template.warm, record, done);
+      if (this.#counts(number, node)) this.#copy(template.warm, record, done);
       this.#copy(template.flush, record, done);
       this.#retire(count);
       this.#go(number, node.target!);

@@ -95,7 +95,16 @@ class TemplateWriter extends RecordWriter {
   readonly #code: TemplateFunction;
   readonly #observer: CodeObserver | undefined;
   /** Ends of parts. */
-  readonly #marks = { branches: false, body: -1, warm: -1, taken: -1, flushed: -1, sought: -1, tried: -1 };
+  readonly #marks = {
+    branches: false,
+    body: -1,
+    warm: -1,
+    taken: -1,
+    flushed: -1,
+    sought: -1,
+    tried: -1,
+    written: Infinity,
+  };
 
   private constructor(
     f: TemplateFunction,
@@ -191,6 +200,10 @@ class TemplateWriter extends RecordWriter {
         target: this.#target,
         ...all,
       };
+    }
+    // What only some of the parts behind the body set has to hold the field's value on all ways.
+    for (const field of [...this.#code.writes].slice(marks.written)) {
+      if (!reads.includes(field)) throw new Error(`${this.variant.row.mnemonic} sets what it does not read`);
     }
     if (marks.body < 0)
       return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body: part(0, end), ...all };
@@ -456,6 +469,7 @@ class TemplateWriter extends RecordWriter {
     condition?.write(code);
     marks.branches = condition !== undefined;
     marks.body = code.length;
+    marks.written = this.#code.writes.size;
     this.warmRelative();
     marks.warm = code.length;
     this.takeRelative(undo);
