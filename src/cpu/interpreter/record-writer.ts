@@ -207,17 +207,19 @@ export abstract class RecordWriter extends InstructionWriter {
   protected returnTo(target: I64): void {
     const { f } = this;
     const top = f.let(this.get("returnTop"));
-    const expected = f.loadExpr("i64.load", top, RETURN_STACK) as I64;
-    const map = f.loadExpr("i32.load", top, RETURN_STACK + 8) as I32;
-    const other = expected.xor(target);
-    const changed = map.xor(this.get("codeMap"));
     f.block((elsewhere) => {
-      f.brIf(elsewhere, other.or(changed.extendU()).nez());
+      f.brIf(elsewhere, this.differs(target, top, RETURN_STACK));
       f.brIf(elsewhere, this.ready(1).eqz());
       this.set("returnTop", top.sub(RETURN_SIZE));
       this.set("ripPage", target.and(-4096));
       this.endCall(this.budget(1));
     });
+  }
+  /** Whether a target is not the one noted at an address, or may be other code by now: there is `codeMap` as it was, eight bytes on. */
+  protected differs(target: I64, at: I32, base: number): I32 {
+    const other = (this.f.loadExpr("i64.load", at, base) as I64).xor(target);
+    const changed = (this.f.loadExpr("i32.load", at, base + 8) as I32).xor(this.get("codeMap"));
+    return other.or(changed.extendU()).nez();
   }
   /** Ends the function for who waits for a call: with the budget left, inverted. Exits are not below zero. */
   protected endCall(left: I32): void {

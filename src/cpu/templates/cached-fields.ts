@@ -74,7 +74,6 @@ export const classOf = (field: number): number => {
 export const WAITING = CLASS.registers | CLASS.flags;
 const FIELDS_THAT_WAIT = SCALARS.map((name) => GPR_NAMES.includes(name) || isFlag(name));
 export const mayWait = (field: number): boolean => FIELDS_THAT_WAIT[field] ?? false;
-export const isFlagField = (field: number): boolean => isFlag(SCALARS[field] ?? "");
 
 /** By offset in the state: the number of the cached field that lies there. */
 const BY_OFFSET = new Map(CACHED.map(({ offset }, number) => [offset, number]));

@@ -34,7 +34,6 @@ import {
   FIRST_CACHED_VECTOR,
   fieldAt,
   HOSTS,
-  isFlagField,
   localType,
   mayWait,
   PARAMETERS,
@@ -87,7 +86,7 @@ export function copyFunction(
 
 const RIP_PAGE = cachedField("ripPage");
 const ALWAYS = 1 << ZERO_FIELD;
-const FLAGS = CACHED.reduce((mask, _, field) => (isFlagField(field) ? mask | (1 << field) : mask), 0);
+const FLAGS = CACHED.reduce((mask, _, field) => (classOf(field) === CLASS.flags ? mask | (1 << field) : mask), 0);
 const NONE_OF: readonly number[] = Array.from({ length: 8 }, (_, clobbers) =>
   CACHED.reduce(
     (mask, _, field) =>

@@ -406,12 +406,8 @@ class TemplateWriter extends RecordWriter {
   #remembered(target: I64): { differs: I32; record: I32 } {
     const { f } = this;
     const entry = f.let(jumpCacheOffset(f.let(target.wrap())));
-    const other = (f.loadExpr("i64.load", entry, JUMP_CACHE) as I64).xor(target);
-    const changed = (f.loadExpr("i32.load", entry, JUMP_CACHE + 8) as I32).xor(this.get("codeMap"));
-    return {
-      differs: other.or(changed.extendU()).nez(),
-      record: f.loadExpr("i32.load", entry, JUMP_CACHE + 12) as I32,
-    };
+    const differs = this.differs(target, entry, JUMP_CACHE);
+    return { differs, record: f.loadExpr("i32.load", entry, JUMP_CACHE + 12) as I32 };
   }
   #callRemembered(target: I64): I32 {
     const { f } = this;
