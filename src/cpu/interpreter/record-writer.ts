@@ -21,6 +21,7 @@ import { InstructionWriter, LOAD, STORE, type Variant } from "../instruction-wri
 import { RETURN_SIZE, RETURN_STACK, STATE_BASE } from "../memory-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
+import { differs } from "../runtime/jump-cache.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
 import { operandsOf, type Register } from "./operand.ts";
@@ -208,18 +209,12 @@ export abstract class RecordWriter extends InstructionWriter {
     const { f } = this;
     const top = f.let(this.get("returnTop"));
     f.block((elsewhere) => {
-      f.brIf(elsewhere, this.differs(target, top, RETURN_STACK));
+      f.brIf(elsewhere, differs(f, this, target, top, RETURN_STACK));
       f.brIf(elsewhere, this.ready(1).eqz());
       this.set("returnTop", top.sub(RETURN_SIZE));
       this.set("ripPage", target.and(-4096));
       this.endCall(this.budget(1));
     });
-  }
-  /** Whether a target is not the one noted at an address, or may be other code by now: there is `codeMap` as it was, eight bytes on. */
-  protected differs(target: I64, at: I32, base: number): I32 {
-    const other = (this.f.loadExpr("i64.load", at, base) as I64).xor(target);
-    const changed = (this.f.loadExpr("i32.load", at, base + 8) as I32).xor(this.get("codeMap"));
-    return other.or(changed.extendU()).nez();
   }
   /** Ends the function for who waits for a call: with the budget left, inverted. Exits are not below zero. */
   protected endCall(left: I32): void {

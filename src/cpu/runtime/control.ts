@@ -1,13 +1,22 @@
 /** Finding the code that comes next: code TLB, code pages, jumps, and the handlers that are no instructions. */
 import { type FunctionBuilder, type I32, type I64, type IndirectType, i32, i64, op } from "../../wasm/index.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "../interpreter/record.ts";
-import { ARENA_BASE, CODE_PAGE_INDEX, JUMP_CACHE, RAM_BASE, REGION_ENTRIES, RETURN_STACK } from "../memory-map.ts";
+import {
+  ARENA_BASE,
+  CODE_PAGE_INDEX,
+  RAM_BASE,
+  REGION_ENTRIES,
+  RETURN_SIZE,
+  RETURN_STACK,
+  RETURNS,
+} from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { EXIT } from "./exits.ts";
+import { remember, remembered } from "./jump-cache.ts";
 import { ACCESS, NOT_CANONICAL } from "./paging.ts";
-import { codeTlbOffset, jumpCacheOffset } from "./tlb.ts";
+import { codeTlbOffset } from "./tlb.ts";
 
 const SS = 2;
 /** So many times code is come to before the compiler is told; no record has a count to begin with, and one goes on after the last. */
@@ -184,13 +193,14 @@ export function controlFunctions(type: IndirectType) {
   /** The same for the target of a computed jump, which is remembered. */
   const enterComputed = runtime("enter_computed", "i64 i32", "i32", (f, env) => {
     const linear = f.let(f.param(0, "i64").get());
-    writeEnter(f, env, linear, (record) => {
-      const entry = f.let(jumpCacheOffset(f.let(linear.wrap())));
-      f.store("i64.store", entry, linear, JUMP_CACHE);
-      f.store("i32.store", entry, env.get("codeMap"), JUMP_CACHE + 8);
-      f.store("i32.store", entry, record, JUMP_CACHE + 12);
-    });
+    writeEnter(f, env, linear, (record) => remember(f, env, linear, record));
   });
+
+  const nextOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32) =>
+    f.let(linearOf(f, env, r).add(f.load("i64.load8_u", r, RECORD.length)));
+  /** Where a relative jump leads, not yet cut to its size. */
+  const targetOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32) =>
+    f.let(nextOf(f, env, r).add(f.load("i64.load32_s", r, RECORD.immediate)));
 
   /** A jump whose count is used up: tells of it the first time, and goes on at the target. */
   const warmed = runtime("warmed", "i32 i64 i32", "i32", (f, env) => {
@@ -201,13 +211,20 @@ export function controlFunctions(type: IndirectType) {
     });
     f.returnCall(env.fn("enter"), target, f.param(2, "i32").get());
   });
+  /** The same for a relative jump in 64-bit mode. */
+  const warmedRelative = runtime("warmed_relative", "i32 i32", "i32", (f, env) =>
+    f.returnCall(env.fn("warmed"), record(f), targetOf(f, env, record(f)), budgetOf(f)),
+  );
+  const toCompiled = (f: FunctionBuilder, env: RuntimeEnv, r: I32, budget: I32) => {
+    const slot = f.load("i32.load16_u", r, RECORD.handler);
+    const compiled = slot.geU(env.get("firstRegion"));
+    f.if(compiled.eqz(), () => f.returnCall(env.fn("dispatch_handler"), r, budget));
+    f.returnCallIndirect(type, slot, r, budget);
+  };
   /** For compiled code, which has no table of its own. What it calls it leaves to: it keeps nothing. */
-  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) => {
-    const slot = f.load("i32.load16_u", record(f), RECORD.handler);
-    const copied = slot.geU(env.get("firstRegion"));
-    f.if(copied.eqz(), () => f.returnCall(env.fn("dispatch_handler"), record(f), budgetOf(f)));
-    f.returnCallIndirect(type, slot, record(f), budgetOf(f));
-  });
+  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) =>
+    toCompiled(f, env, record(f), budgetOf(f)),
+  );
   /** The same where the record is not compiled. */
   const dispatchHandler = runtime("dispatch_handler", "i32 i32", "i32", (f, env) => {
     f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));
@@ -219,6 +236,62 @@ export function controlFunctions(type: IndirectType) {
     f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));
     const single = f.loadExpr("i32.load16_u", record(f), RECORD.single);
     f.returnCallIndirect(type, single, record(f), budgetOf(f));
+  });
+
+  /** A relative jump in 64-bit mode from compiled code to where that does not go, done and counted. */
+  const takeRelative = runtime("take_relative", "i32 i32", "i32", (f, env) => {
+    const link = f.load("i32.load", record(f), RECORD.link);
+    f.if(link, () => f.if(budgetOf(f).gtS(0), () => toCompiled(f, env, link, budgetOf(f))));
+    f.returnCall(env.fn("branch64"), record(f), budgetOf(f));
+  });
+  /** A return from copied code to where nobody waits for it. */
+  const takeReturn = runtime("take_return", "i32 i64 i32", "i32", (f, env) => {
+    const target = f.param(1, "i64").get() as I64;
+    const budget = f.param(2, "i32").get() as I32;
+    const { differs, record: to } = remembered(f, env, target);
+    f.if(differs.or(budget.leS(env.get("attention"))), () => f.returnCall(env.fn("enter_computed"), target, budget));
+    const found = f.let(to);
+    const left = f.let(f.load("i32.load", record(f), RECORD.heat).sub(1));
+    f.store("i32.store", record(f), left, RECORD.heat);
+    f.if(left.leS(0), () => f.returnCall(env.fn("warmed"), record(f), target, budget));
+    env.set("ripPage", target.and(-4096));
+    toCompiled(f, env, found, budget);
+  });
+  /**
+   * A call from copied code, which waits for what is called to return: notes where to. Where too many wait, or the budget is used up, all
+   * of them are told that the run ends. What is called goes on from there.
+   */
+  const waitFor = (f: FunctionBuilder, env: RuntimeEnv, target: I64, next: I64, budget: I32) => {
+    const top = f.let(env.get("returnTop").add(RETURN_SIZE));
+    const ready = budget.gtS(env.get("attention")).and(top.ltU(RETURNS * RETURN_SIZE));
+    f.if(ready.eqz(), () => exit(f, env, EXIT.budget, target, budget));
+    env.set("returnTop", top);
+    f.store("i64.store", top, next, RETURN_STACK);
+    f.store("i32.store", top, env.get("codeMap"), RETURN_STACK + 8);
+  };
+  const callRelative = runtime("call_relative", "i32 i32", "i32", (f, env) => {
+    const link = f.load("i32.load", record(f), RECORD.link);
+    const target = targetOf(f, env, record(f));
+    f.if(link.eqz(), () => f.returnCall(env.fn("call_computed"), record(f), target, budgetOf(f)));
+    waitFor(f, env, target, nextOf(f, env, record(f)), budgetOf(f));
+    toCompiled(f, env, link, budgetOf(f));
+  });
+  const callComputed = runtime("call_computed", "i32 i64 i32", "i32", (f, env) => {
+    const target = f.param(1, "i64").get() as I64;
+    const budget = f.param(2, "i32").get() as I32;
+    // What was pushed is taken back where the call faults; the run loop delivers that, for this function is to return.
+    f.if(target.shl(16).shrS(16).ne(target), () =>
+      f.if(f.callFor("i32", env.fn("check_target"), target), () => {
+        env.set("rsp", env.get("rsp", "i64").add(8));
+        exit(f, env, EXIT.fault, linearOf(f, env, record(f)), budget.add(1));
+      }),
+    );
+    waitFor(f, env, target, nextOf(f, env, record(f)), budget);
+    const { differs, record: to } = remembered(f, env, target);
+    f.if(differs, () => f.returnCall(env.fn("enter_computed"), target, budget));
+    const found = f.let(to);
+    env.set("ripPage", target.and(-4096));
+    toCompiled(f, env, found, budget);
   });
 
   /** For code that needs flags as they are in the state. */
@@ -300,13 +373,10 @@ export function controlFunctions(type: IndirectType) {
     runtime(name, "i32 i32", "i32", (f, env) => {
       const r = f.let(record(f));
       const budget = budgetOf(f);
-      const next = linearOf(f, env, r).add(f.load("i64.load8_u", r, RECORD.length));
-      const displacement = f.load("i64.load32_s", r, RECORD.immediate);
-      let target: I64;
-      if (mask === undefined) target = f.let(next.add(displacement));
-      else {
+      let target = targetOf(f, env, r);
+      if (mask !== undefined) {
         const base = env.get("cs.base", "i64");
-        const offset = f.let(next.sub(base).add(displacement).and(mask));
+        const offset = f.let(target.sub(base).and(mask));
         // A branch that faults did not retire; the handler counted it.
         f.if(f.callFor("i32", env.fn("check_target"), offset), () => f.returnCall(env.fn("fault"), r, budget.add(1)));
         target = f.let(offset.add(base).and(0xffff_ffff));
@@ -429,6 +499,11 @@ export function controlFunctions(type: IndirectType) {
     enterComputed,
     dispatchRecord,
     warmed,
+    warmedRelative,
+    takeRelative,
+    takeReturn,
+    callRelative,
+    callComputed,
     dispatchHandler,
     dispatchSingle,
     dispatchSettled,

@@ -433,6 +433,7 @@ class Copier {
 
   /** A jump to a computed target. `done`: instructions in front of it. */
   #jumpComputed(number: number, template: ComputedTemplate, record: number, done: number, node: Near): void {
+    this.#flush();
     const page = this.#pageOf(number);
     const target = new Local(this.#f, "i64", template.target).get() as I64;
     for (const pos of this.#inner.returns.get(node.pos) ?? []) {

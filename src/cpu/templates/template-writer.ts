@@ -7,6 +7,7 @@ import type { AnyInt, Bits, Half } from "../../isa/context.ts";
 import {
   type ByteWriter,
   type Callable,
+  type Expr,
   type ExprOf,
   type FunctionBuilder,
   type I32,
@@ -25,17 +26,9 @@ import { RECORD, RECORD_SIZE } from "../interpreter/record.ts";
 import { RecordWriter } from "../interpreter/record-writer.ts";
 import type { RuntimeEffects } from "../jit/effects.ts";
 import { MAX_ENTRIES } from "../jit/region-code.ts";
-import {
-  ARENA_BASE,
-  JUMP_CACHE,
-  REGION_ENTRIES,
-  RETURN_SIZE,
-  RETURN_STACK,
-  RETURNS,
-  STATE_BASE,
-} from "../memory-map.ts";
+import { ARENA_BASE, REGION_ENTRIES, STATE_BASE } from "../memory-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
-import { jumpCacheOffset } from "../runtime/tlb.ts";
+import { remembered } from "../runtime/jump-cache.ts";
 import { offsetOf } from "../state.ts";
 import { CLASS, cachedField, classOf, fieldAt, HOSTS, mayWait, WAITING } from "./cached-fields.ts";
 import { type FirstAccess, HOLE, type HoleKind, type Part, type Template } from "./template.ts";
@@ -88,7 +81,13 @@ interface Needs {
 const STACK = new Set("PUSH POP CALL RET".split(" "));
 
 /** Runtime functions that control does not come back from. */
-const LEAVING = new Set("fault dispatch dispatch_single enter enter_computed jump branch64 warmed".split(" "));
+const LEAVING = new Set(
+  "fault dispatch dispatch_single enter enter_computed jump branch64 warmed warmed_relative take_relative take_return".split(
+    " ",
+  ),
+);
+/** Runtime functions that run what the guest calls; behind them nothing is in locals. */
+const CALLING = new Set(["call_relative", "call_computed"]);
 
 class TemplateWriter extends RecordWriter {
   readonly #cache: Cache;
@@ -147,9 +146,15 @@ class TemplateWriter extends RecordWriter {
 
   /** Where the count is used up control leaves, and goes to whatever has come into being at the target meanwhile. */
   protected override warm(target: () => I64): void {
-    this.f.if(this.countDown().leS(0), () => {
+    this.#warm(() => this.f.returnCall(this.fn("warmed"), this.record(), target(), this.budget(1)));
+  }
+  protected override warmRelative(): void {
+    this.#warm(() => this.f.returnCall(this.fn("warmed_relative"), this.record(), this.budget(1)));
+  }
+  #warm(leave: () => void): void {
+    this.f.rarely(this.countDown().leS(0), () => {
       this.flushStack();
-      this.f.returnCall(this.fn("warmed"), this.record(), target(), this.budget(1));
+      leave();
     });
   }
 
@@ -372,13 +377,8 @@ class TemplateWriter extends RecordWriter {
   // ---- control
 
   override jump(target: I64, undo?: () => void): void {
-    if (this.variant.row.mnemonic !== "CALL") {
-      super.jump(target, undo);
-      return;
-    }
-    const known = this.f.let(target);
-    this.checkTarget(known, undo);
-    this.#call(known, () => this.#callRemembered(known));
+    if (this.variant.row.mnemonic === "CALL") this.#call("call_computed", this.record(), this.f.let(target));
+    else super.jump(target, undo);
   }
   protected override jumpChecked(target: I64): void {
     const local = this.#code.temporary("i64");
@@ -386,14 +386,19 @@ class TemplateWriter extends RecordWriter {
     this.#target = local.index;
     this.#marks.body = this.#code.code.length;
     const to = local.get() as I64;
-    if (this.variant.row.mnemonic === "RET") this.returnTo(to);
+    if (this.variant.row.mnemonic === "RET") {
+      this.returnTo(to);
+      this.#marks.sought = this.#marks.tried = this.#code.code.length;
+      this.f.returnCall(this.fn("take_return"), this.record(), to, this.budget(1));
+      return;
+    }
     this.#jumpRemembered(to);
     this.f.returnCall(this.fn("enter_computed"), to, this.budget(1));
   }
-  /** To where a computed jump has led before, in whichever code; while `codeMap` is the same, the target is the same code. */
+  /** To where a computed jump has led before, in whichever code. */
   #jumpRemembered(target: I64): void {
-    const { differs, record } = this.#remembered(target);
     const { f } = this;
+    const { differs, record } = remembered(f, this, target);
     f.block((forgotten) => {
       f.brIf(forgotten, differs);
       f.brIf(forgotten, this.ready(1).eqz());
@@ -403,38 +408,14 @@ class TemplateWriter extends RecordWriter {
       this.#dispatchComputed(to);
     });
   }
-  #remembered(target: I64): { differs: I32; record: I32 } {
-    const { f } = this;
-    const entry = f.let(jumpCacheOffset(f.let(target.wrap())));
-    const differs = this.differs(target, entry, JUMP_CACHE);
-    return { differs, record: f.loadExpr("i32.load", entry, JUMP_CACHE + 12) as I32 };
-  }
-  #callRemembered(target: I64): I32 {
-    const { f } = this;
-    const { differs, record } = this.#remembered(target);
-    return f.choose(
-      differs,
-      () => f.callFor("i32", this.fn("enter_computed"), target, this.budget(1)),
-      () => {
-        this.set("ripPage", target.and(-4096));
-        return f.callFor("i32", this.fn("dispatch"), record, this.budget(1));
-      },
-    );
-  }
-  /** Calls the function that the guest calls, and goes on behind it when that returns; where too many wait already, it is a jump. */
-  #call(target: I64, call: () => I32): void {
+  /** Calls the function that the guest calls, and goes on behind it when that returns. */
+  #call(name: string, ...operands: Expr[]): void {
     const { f } = this;
     this.flushStack();
-    const top = f.let(this.get("returnTop").add(RETURN_SIZE));
-    const ready = this.ready(1).and(top.ltU(RETURNS * RETURN_SIZE));
-    f.if(ready.eqz(), () => f.returnCall(this.fn("enter"), target, this.budget(1)));
-    this.set("returnTop", top);
-    f.store("i64.store", top, this.nextRip(), RETURN_STACK);
-    f.store("i32.store", top, this.get("codeMap"), RETURN_STACK + 8);
     this.#code.storeWaiting();
     this.#observer?.regionLeft(f, this.budget(1));
-    const end = f.let(call());
-    f.if(end.geS(0), () => this.#code.pass(end));
+    const end = f.let(f.callFor("i32", this.fn(name), ...operands, this.budget(1)));
+    f.rarely(end.geS(0), () => this.#code.pass(end));
     const left = f.param(1, "i32");
     left.set(end.xor(-1));
     this.#observer?.regionEntered(f, left.get() as I32);
@@ -447,17 +428,7 @@ class TemplateWriter extends RecordWriter {
 
   jumpRelative(condition?: I32, undo?: () => void): void {
     if (this.#waits) {
-      const target = this.f.let(this.relativeTarget());
-      const link = this.f.load("i32.load", this.record(), RECORD.link);
-      const same = target.xor(this.get("ripPage", "i64")).and(-4096).eqz();
-      this.f.if(same.eqz(), () => this.checkTarget(target, undo));
-      this.#call(target, () =>
-        this.f.choose(
-          link,
-          () => this.f.callFor("i32", this.fn("dispatch"), link, this.budget(1)),
-          () => this.#callRemembered(target),
-        ),
-      );
+      this.#call("call_relative", this.record());
       return;
     }
     const code = this.#code.code;
@@ -468,7 +439,8 @@ class TemplateWriter extends RecordWriter {
     marks.written = this.#code.writes.size;
     this.warmRelative();
     marks.warm = code.length;
-    this.takeRelative(undo);
+    if (undo) this.takeRelative(undo);
+    else this.f.returnCall(this.fn("take_relative"), this.record(), this.budget(1));
     marks.taken = code.length;
     this.flushStack();
     if (this.late) {
@@ -538,7 +510,7 @@ function environment(f: FunctionBuilder, module: TemplateModule, cache: Cache, f
     },
     address: (name) => STATE_BASE + offsetOf(name),
     fn: (name) => {
-      if (!LEAVING.has(name)) {
+      if (!LEAVING.has(name) && !CALLING.has(name)) {
         cache.repeatable = false;
         const { registers, flags, tlb, vectors, outside } = module.effects.of(name);
         if (outside) cache.outside = true;
