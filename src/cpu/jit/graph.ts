@@ -104,6 +104,7 @@ function analyse(graph: Graph, entries: readonly number[]): { structure: Structu
   const irreducible: number[] = [];
   let switches = entries.length > 1;
   const kind = (from: number, to: number): "back" | "forward" | "entry" | "inline" => {
+    if (order[to]! < 0) throw new Error(`no edge leads to block ${to}`);
     if (order[to]! > order[from]!) return isMerge[to] ? "forward" : "inline";
     return dominates(to, from) ? "back" : "entry";
   };

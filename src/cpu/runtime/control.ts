@@ -222,9 +222,7 @@ export function controlFunctions(type: IndirectType) {
     f.returnCallIndirect(type, slot, r, budget);
   };
   /** For compiled code, which has no table of its own. What it calls it leaves to: it keeps nothing. */
-  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) =>
-    toCompiled(f, env, record(f), budgetOf(f)),
-  );
+  const dispatchRecord = runtime("dispatch", "i32 i32", "i32", (f, env) => toCompiled(f, env, record(f), budgetOf(f)));
   /** The same where the record is not compiled. */
   const dispatchHandler = runtime("dispatch_handler", "i32 i32", "i32", (f, env) => {
     f.if(env.get("flagKind"), () => f.call(env.fn("settle_flags")));

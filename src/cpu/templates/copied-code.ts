@@ -41,6 +41,7 @@ import {
 } from "./cached-fields.ts";
 import { assemble, type Block, type Graph, type InnerCalls } from "./code-graph.ts";
 import { type Near, NearCode, type NearView } from "./near-code.ts";
+import { type Point, Replay } from "./replay.ts";
 import { type ComputedTemplate, copyPart, type Part, type Surroundings, type Template } from "./template.ts";
 import type { TemplateSet } from "./template-set.ts";
 import { entryOf, type TemplateModule } from "./template-writer.ts";
@@ -130,6 +131,9 @@ class Copier {
   #waiting = 0;
   /** What the template that is being copied sets. */
   #sets: readonly number[] = [];
+  /** Where the interpreter takes over, and how that moves on. */
+  #point: Point = { record: 0, done: 0, waiting: 0 };
+  #replay = new Replay();
   /** The next block is reached in one way only, from where code is being written. */
   #goesOn = false;
 
@@ -159,6 +163,7 @@ class Copier {
       depth: 0,
       callee: (number) => module.fn(set.callees[number]!.name).index,
       store: (writes) => this.#storeAll(this.#waiting | this.#maskOf(writes)),
+      replay: () => this.#doAgain(),
       hint: (likely, at) => f.hint(likely, at),
       knownHost: 0,
       host: 0,
@@ -187,9 +192,10 @@ class Copier {
   }
 
   #goesToEntries(): boolean {
-    const { switches, edge } = this.#shape;
+    const { switches, edge, order } = this.#shape;
     if (!switches) return false;
     return this.#blocks.some(({ nodes, successors }, b) => {
+      if (order[b]! < 0) return false;
       const { template, returns } = nodes.at(-1)!.kind;
       return (template.kind === "computed" && !returns) || successors.some((to) => edge(b, to) === "entry");
     });
@@ -204,26 +210,32 @@ class Copier {
 
   /** Where flags are seen at the start of blocks: wherever nothing says that they are not. */
   #findLive(): void {
-    const first = this.#blocks.map(({ nodes }) => {
-      for (const node of nodes) {
-        const effect = this.#effect(node);
-        if (effect !== "neutral") return effect;
-      }
-      return "neutral";
-    });
-    this.#blocks.forEach((block, b) => {
-      block.liveIn = first[b] !== "replaces";
-    });
+    for (const block of this.#blocks) block.liveIn = this.#shows(block, new Replay());
   }
-  #effect(node: Near) {
-    return this.#set.effect(node.kind, this.#code.view.getInt32(node.record + RECORD.immediate, true));
+  /** Whether flags are seen at the start of a block, the point to go back to being where it is. */
+  #shows({ nodes }: Block, replay: Replay): boolean {
+    for (const node of nodes) {
+      const { effect } = this.#pass(replay, node);
+      if (effect !== "neutral") return effect === "shows";
+    }
+    return true;
   }
-  /** Whether flags as a block leaves them are seen at a position: at the end of a loop by an interrupt, on another page by a fault. */
-  #liveAt(from: number, pos: number | undefined): boolean {
+  #pass(replay: Replay, node: Near) {
+    const { kind, record } = node;
+    const effect = this.#set.effect(kind, this.#code.view.getInt32(record + RECORD.immediate, true));
+    const sets = kind.template.writes.map((written) => this.#fieldOf(written, record));
+    return replay.pass(kind.template, effect, sets);
+  }
+  /**
+   * Whether flags as a block leaves them are seen at a position: at the end of a loop by an interrupt, on another page by a fault.
+   * `replay`: as it is at the end of the block.
+   */
+  #liveAt(from: number, pos: number | undefined, replay: Replay): boolean {
     const to = pos === undefined ? undefined : this.#numbers.get(pos);
-    if (to === undefined || this.#blocks[to]!.liveIn || this.#pageOf(from) !== Math.floor(pos! / PAGE)) return true;
+    if (to === undefined || this.#pageOf(from) !== Math.floor(pos! / PAGE)) return true;
     const edge = this.#shape.edge(from, to);
-    return edge === "back" || edge === "entry";
+    if (edge === "inline" && this.#shape.isHeader[to] === 0) return this.#shows(this.#blocks[to]!, replay.copy());
+    return this.#blocks[to]!.liveIn || edge === "back" || edge === "entry";
   }
 
   #block(number: number): void {
@@ -231,15 +243,16 @@ class Copier {
     const { nodes } = block;
     if (!this.#goesOn) this.#forget();
     this.#goesOn = false;
+    const replay = this.#replay;
+    const passed = nodes.map((node) => this.#pass(replay, node));
     const last = nodes.at(-1)!;
     const count = nodes.length;
     const waits = last.kind.calls && !this.#inner.calls.has(last.pos) ? last.kind.waits?.() : undefined;
     const ending = waits ?? last.kind.template;
-    let live = true;
-    if (ending.kind !== "ends") live = ending.kind !== "jump" && this.#liveAt(number, last.next);
-    if (ending.kind === "branch" || ending.kind === "jump") {
-      live ||= this.#liveAt(number, last.target) || this.#counts(number, last);
-    }
+    const falls = ending.kind === "plain" || ending.kind === "branch";
+    const jumps = ending.kind === "jump" || ending.kind === "branch";
+    let live = !(falls || jumps) || (falls && this.#liveAt(number, last.next, replay));
+    if (jumps) live ||= this.#counts(number, last) || this.#liveAt(number, last.target, replay);
     // From the end: whose flags are seen.
     const templates: (Template | undefined)[] = nodes.map((node) => node.kind.template);
     templates[count - 1] = ending;
@@ -252,7 +265,7 @@ class Copier {
           templates[count - 2] = pair;
           templates[count - 1] = undefined;
           from = count - 3;
-          const effect = this.#effect(before);
+          const { effect } = passed[count - 2]!;
           live = effect === "shows" || (effect === "neutral" && live);
         }
       }
@@ -265,7 +278,7 @@ class Copier {
         continue;
       }
       if (!live && node.kind.flagless) templates[i] = node.kind.flagless();
-      const effect = this.#effect(node);
+      const { effect } = passed[i]!;
       if (effect !== "neutral") live = effect === "shows";
     }
     templates.forEach((chosen, i) => {
@@ -275,7 +288,8 @@ class Copier {
       const template = this.#place(chosen, node);
       this.#locals = Math.max(this.#locals, template.locals);
       for (const local of template.zeroed) this.#zero(local);
-      if (template.through) this.#flush();
+      if (template.through || node.kind.template.through) this.#flush();
+      if (passed[i]!.isPoint) this.#point = { record, done: i, waiting: this.#waiting };
       const reads = template.reads.map((read) => this.#fieldOf(read, record));
       for (const field of reads) this.#load(field);
       this.#sets = template.writes.map((written) => this.#fieldOf(written, record));
@@ -359,6 +373,7 @@ class Copier {
     this.#scalars = ALWAYS;
     this.#vectors = 0;
     this.#waiting = 0;
+    this.#replay = new Replay();
     this.#addresses.forget();
   }
   /** Of the first so many fields that the template sets, those that wait in locals. */
@@ -434,6 +449,7 @@ class Copier {
   /** A jump to a computed target. `done`: instructions in front of it. */
   #jumpComputed(number: number, template: ComputedTemplate, record: number, done: number, node: Near): void {
     this.#flush();
+    this.#replay.move();
     const page = this.#pageOf(number);
     const target = new Local(this.#f, "i64", template.target).get() as I64;
     for (const pos of this.#inner.returns.get(node.pos) ?? []) {
@@ -451,14 +467,26 @@ class Copier {
   /** Where the condition holds, control does not come back. */
   #aside(condition: I32, body: () => void): void {
     const [scalars, vectors, waiting] = [this.#scalars, this.#vectors, this.#waiting];
+    const [point, replay] = [this.#point, this.#replay];
+    this.#replay = replay.copy();
     const restore = this.#addresses.save();
     this.#f.if(condition, body);
     restore();
     [this.#scalars, this.#vectors, this.#waiting] = [scalars, vectors, waiting];
+    [this.#point, this.#replay] = [point, replay];
   }
 
   #retire(count: number): void {
     this.#f.param(1, "i32").set(this.#budget().sub(count));
+    this.#point = { ...this.#point, done: this.#point.done - count };
+  }
+  /** Leaves for the interpreter, which does all from the point on. */
+  #doAgain(): void {
+    const { record, done, waiting } = this.#point;
+    this.#storeAll(waiting);
+    const left = this.#budget().sub(done);
+    this.#module.observer?.regionLeft(this.#f, left);
+    this.#f.returnCall(this.#module.fn("dispatch_single"), i32(record), left);
   }
 
   /** Goes from the end of a block, on its page or another, to a position. */
@@ -466,7 +494,7 @@ class Copier {
     const to = this.#numbers.get(pos);
     const edge = to === undefined ? "out" : this.#shape.edge(from, to);
     const goesOn = edge === "inline" && this.#shape.isHeader[to!] === 0;
-    if (!goesOn) this.#flush(this.#liveAt(from, pos));
+    if (!goesOn) this.#flush(this.#liveAt(from, pos, this.#replay));
     // What may be part of a loop ends in time.
     if (edge === "back" || edge === "entry") {
       this.#f.if(this.#budget().leS(this.#field("attention")), () => this.#enter(this.#ripPage(), pos - page * PAGE));
@@ -493,6 +521,7 @@ class Copier {
     const local = new Local(this.#f, "i64", CACHED[RIP_PAGE]!.local);
     local.set((local.get() as I64).add((page - from) * PAGE));
     this.#addresses.change(RIP_PAGE);
+    this.#replay.move();
     this.#checkPage(page, pos);
     this.#f.store("i64.store", i32(0), local.get(), STATE_BASE + offsetOf("ripPage"));
   }

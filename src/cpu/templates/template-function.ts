@@ -28,6 +28,10 @@ export class TemplateFunction extends FunctionBuilder {
 
   /** Three numbers for each hole: offset, kind, argument. */
   readonly holes: number[] = [];
+  /** It stores something, to the guest's memory or the state. */
+  stores = false;
+  /** It would be done again behind something it has set. */
+  replaysLate = false;
   /** Cached fields that have been set, see Template. */
   readonly writes = new Set<number>();
 
@@ -58,6 +62,23 @@ export class TemplateFunction extends FunctionBuilder {
   /** Brings the state up to date, where others are to see it. */
   storeWaiting(): void {
     this.hole(HOLE.stores, this.writes.size);
+  }
+  /** Leaves to be done again, from wherever that is possible. */
+  replay(): void {
+    this.replaysLate ||= this.writes.size > 0;
+    this.hole(HOLE.replay, 0);
+  }
+  override store(...operands: Parameters<FunctionBuilder["store"]>): void {
+    this.stores = true;
+    super.store(...operands);
+  }
+  override copy(...operands: Parameters<FunctionBuilder["copy"]>): void {
+    this.stores = true;
+    super.copy(...operands);
+  }
+  override fill(...operands: Parameters<FunctionBuilder["fill"]>): void {
+    this.stores = true;
+    super.fill(...operands);
   }
   /** On to whoever waits, with the exit that a call ended in. */
   pass(exit: I32): void {

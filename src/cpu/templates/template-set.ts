@@ -29,6 +29,9 @@ export interface Kind extends Control {
 const SETS_FLAGS = new Set("ADD SUB AND OR XOR CMP TEST NEG INC DEC".split(" "));
 const SHIFTS = new Set("SHL SHR SAR".split(" "));
 
+/** They have nothing to do with flags. */
+const ON_STACK = new Set(["PUSH", "POP"]);
+
 /** Keys of templates: four for each slot, that for accesses near others above that without flags. */
 const NEAR = 2;
 
@@ -69,9 +72,10 @@ export class TemplateSet {
     return pair && this.#template(slot! * 4 + (flagless ? 1 : 0), { ...pair, flagless });
   }
 
-  /** What an instruction means for flags set before it. `immediate`: of its record. */
-  effect({ variant }: Kind, immediate: number): FlagEffect {
-    return effectOf(variant.row, variant.addressing, immediate);
+  /** What an instruction means for flags set before it, but for accesses that leave to be done again. `immediate`: of its record. */
+  effect({ variant: { row, addressing }, template }: Kind, immediate: number): FlagEffect {
+    if (template.settles) return effectOf(row, addressing, immediate);
+    return ON_STACK.has(row.mnemonic) ? "neutral" : effectOf(row, "none", immediate);
   }
 
   #make(slot: number, variant: Variant): Kind | undefined {

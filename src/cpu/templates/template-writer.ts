@@ -168,6 +168,12 @@ class TemplateWriter extends RecordWriter {
   /** Local of a computed target. */
   #target = -1;
 
+  /** Whether the body may be done again, where parts follow it. */
+  #repeatable: boolean | undefined;
+  #isRepeatable(): boolean {
+    return this.#cache.repeatable && !this.#code.stores;
+  }
+
   #template(access: FirstAccess | undefined): Template {
     const marks = this.#marks;
     const end = this.#code.code.length;
@@ -184,6 +190,10 @@ class TemplateWriter extends RecordWriter {
     const locals = this.#code.locals;
     const zeroed = this.#code.zeroed.map((local) => local.index);
     const { reads, clobbers, through, outside } = this.#cache;
+    if (this.#code.replaysLate)
+      throw new Error(`${this.variant.row.mnemonic} sets something before it may miss the TLB`);
+    const body = part(0, marks.body < 0 ? end : marks.body);
+    const kinds = new Set(body.holes.filter((_, i) => i % 3 === 1));
     const all = {
       locals,
       zeroed,
@@ -192,13 +202,16 @@ class TemplateWriter extends RecordWriter {
       clobbers,
       through,
       outside,
+      replays: kinds.has(HOLE.replay),
+      settles: kinds.has(HOLE.stores),
+      repeatable: this.#repeatable ?? this.#isRepeatable(),
       access,
       near: undefined,
     };
     if (this.#target >= 0) {
       return {
         kind: "computed",
-        body: part(0, marks.body),
+        body,
         seek: part(marks.body, marks.sought),
         inner: part(marks.sought, marks.tried),
         leave: part(marks.tried, end),
@@ -210,11 +223,10 @@ class TemplateWriter extends RecordWriter {
     for (const field of [...this.#code.writes].slice(marks.written)) {
       if (!reads.includes(field)) throw new Error(`${this.variant.row.mnemonic} sets what it does not read`);
     }
-    if (marks.body < 0)
-      return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body: part(0, end), ...all };
+    if (marks.body < 0) return { kind: this.#calls ? "call" : this.ended ? "ends" : "plain", body, ...all };
     return {
       kind: marks.branches ? "branch" : "jump",
-      body: part(0, marks.body),
+      body,
       warm: part(marks.body, marks.warm),
       leave: part(marks.warm, marks.taken),
       flush: part(marks.taken, marks.flushed),
@@ -247,15 +259,18 @@ class TemplateWriter extends RecordWriter {
   // ---- memory
 
   /**
-   * An access that misses the TLB leaves for the interpreter, which does the whole instruction: hot code is left without a slow way that
-   * comes back to it, and without what such a way would keep or bring back. Not behind what must not be done twice.
+   * An access that misses the TLB leaves for the interpreter, which does the whole instruction, and some in front of it: hot code is left
+   * without a slow way that comes back to it, and without what such a way would keep or bring back. Not behind what must not be done twice.
    */
   override hostFor(access: Access, linear: I64, length: number, stack = false): I32 {
-    if (!this.#cache.repeatable) return super.hostFor(access, linear, length, stack);
+    if (!this.#isRepeatable()) {
+      this.#cache.repeatable = false;
+      return super.hostFor(access, linear, length, stack);
+    }
     const { f } = this;
     const lookUp = () => {
       const { differs, host } = this.lookUp(access, linear, length);
-      f.if(differs, () => f.returnCall(this.fn("dispatch_single"), this.record(), this.budget(0)));
+      f.rarely(differs, () => this.#code.replay());
       return f.let(host);
     };
     const known = stack ? STACK.has(this.variant.row.mnemonic) : linear === this.#operand;
@@ -395,6 +410,12 @@ class TemplateWriter extends RecordWriter {
     this.#jumpRemembered(to);
     this.f.returnCall(this.fn("enter_computed"), to, this.budget(1));
   }
+  /** The interpreter does what faults, as long as nothing has been done that shows. */
+  protected override checkTarget(target: I64, undo?: () => void): void {
+    const canonical = target.shl(16).shrS(16);
+    if (this.in64 && this.#isRepeatable()) this.f.rarely(canonical.ne(target), () => this.#code.replay());
+    else super.checkTarget(target, undo);
+  }
   /** To where a computed jump has led before, in whichever code. */
   #jumpRemembered(target: I64): void {
     const { f } = this;
@@ -436,6 +457,7 @@ class TemplateWriter extends RecordWriter {
     condition?.write(code);
     marks.branches = condition !== undefined;
     marks.body = code.length;
+    this.#repeatable = this.#isRepeatable();
     marks.written = this.#code.writes.size;
     this.warmRelative();
     marks.warm = code.length;

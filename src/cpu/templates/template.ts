@@ -8,7 +8,8 @@ import { CACHED, fieldAt } from "./cached-fields.ts";
  * record names, the place of an 8-bit register in its register, in bits; the slot of the function, how many blocks there are around the
  * code of a template (the argument is added) up to the loop around all of it; stores of what waits in locals, where control leaves (the
  * argument: how many of the template's `writes` were made); that the branch which follows is likely (1) or not (0);
- * the locals of host addresses, of an earlier access and of this one, and the distance between the two.
+ * the locals of host addresses, of an earlier access and of this one, and the distance between the two; the way out for an access that
+ * misses the TLB (replay.ts).
  */
 export const HOLE = {
   record: 0,
@@ -27,10 +28,11 @@ export const HOLE = {
   knownHost: 13,
   host: 14,
   distance: 15,
+  replay: 16,
 } as const;
 export type HoleKind = (typeof HOLE)[keyof typeof HOLE];
 /** Bytes of the constant in a hole: LEB128 as long as its largest value needs, always. */
-export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2, 0, 0, 1, 1, 5] as const;
+export const HOLE_BYTES = [5, 2, 2, 3, 5, 10, 2, 1, 1, 3, 2, 0, 0, 1, 1, 5, 0] as const;
 
 export interface Part {
   readonly bytes: Uint8Array;
@@ -50,6 +52,12 @@ interface AnyTemplate {
   readonly clobbers: number;
   /** It has to find the state as it is, and leaves it so: it calls what looks at it. */
   readonly through: boolean;
+  /** Its body may leave to be done again from an earlier point. */
+  readonly replays: boolean;
+  /** Its body may leave otherwise. */
+  readonly settles: boolean;
+  /** Its body may be done again: it sets nothing but fields that wait. */
+  readonly repeatable: boolean;
   /** It may call what is not generated code. */
   readonly outside: boolean;
   readonly access: FirstAccess | undefined;
@@ -104,6 +112,8 @@ export interface Surroundings {
   callee(number: number): number;
   /** Stores what waits in locals, the first so many fields that the template sets among it. */
   store(writes: number): void;
+  /** Leaves for the interpreter, from the point where it takes over. */
+  replay(): void;
   /** The branch at an offset in the code is likely to be taken, or unlikely. */
   hint(likely: boolean, at: number): void;
   /** Locals of host addresses, and their distance: see HOLE. */
@@ -115,9 +125,10 @@ export interface Surroundings {
 /** Appends a part, its holes filled for a record and for a place in its block. */
 export function copyPart(out: ByteWriter, part: Part, around: Surroundings, record: number, done: number): void {
   const { view } = around;
+  const { holes, bytes: source } = part;
+  /** Where the part's first byte would be, had nothing been put in between. */
   let start = out.length;
-  out.raw(part.bytes);
-  const { holes } = part;
+  out.raw(source);
   for (let i = 0; i < holes.length; i += 3) {
     const offset = holes[i]!;
     const at = start + offset;
@@ -167,12 +178,14 @@ export function copyPart(out: ByteWriter, part: Part, around: Surroundings, reco
       case HOLE.hint:
         around.hint(argument !== 0, at);
         break;
-      case HOLE.stores: {
+      case HOLE.stores:
+      case HOLE.replay: {
         // What follows comes behind them.
         out.length = at;
-        around.store(argument);
+        if (kind === HOLE.replay) around.replay();
+        else around.store(argument);
         start = out.length - offset;
-        out.raw(part.bytes.subarray(offset));
+        out.raw(source.subarray(offset));
         break;
       }
       default:
