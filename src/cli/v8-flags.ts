@@ -3,16 +3,24 @@ import { setFlagsFromString } from "node:v8";
 
 /** The first V8 that these were not tried with: it complains about flags it does not know. */
 const UNTRIED = 14;
+/**
+ * Bytes that a function runs before V8 compiles it anew, better: what it is set to when the function's module is compiled. A handler of the
+ * interpreter is soon worth that; a copied function of 20,000 is worth the 50 ms after more passes than the ninety that V8 11 takes
+ * for enough.
+ */
+const BUDGET = { interpreter: 10_000_000, copied: 100_000_000 } as const;
 
-const FLAGS = [
+function setFlags(...flags: readonly string[]): void {
+  if (Number.parseInt(process.versions.v8, 10) < UNTRIED) for (const flag of flags) setFlagsFromString(flag);
+}
+
+/** Before anything is compiled. */
+export function setV8Flags(): void {
   // Branch hints (WebAssembly branch hinting proposal) move what seldom runs out of the way of compiled code. V8 reads them by a flag
   // before it does by default.
-  "--experimental-wasm-branch-hinting",
-  // Bytes that a function runs before V8 compiles it anew, better: a copied function of 30,000 is worth the 50 ms after more than the
-  // sixty passes that V8 11 takes for enough.
-  "--wasm-tiering-budget=100000000",
-];
-
-export function setV8Flags(): void {
-  if (Number.parseInt(process.versions.v8, 10) < UNTRIED) for (const flag of FLAGS) setFlagsFromString(flag);
+  setFlags("--experimental-wasm-branch-hinting", `--wasm-tiering-budget=${BUDGET.interpreter}`);
+}
+/** When a machine runs: its interpreter has been compiled. */
+export function setV8FlagsForCopies(): void {
+  setFlags(`--wasm-tiering-budget=${BUDGET.copied}`);
 }
