@@ -58,8 +58,9 @@ export class Replay {
     effect: FlagEffect,
     sets: readonly number[],
   ): { readonly isPoint: boolean; readonly effect: FlagEffect } {
-    const { replays, repeatable, through } = template;
-    const isPoint = this.#moves || through || this.#passed >= LIMIT;
+    const { kind, replays, repeatable, through } = template;
+    // A branch may be copied as a part of the comparison in front of it; the point moves behind it then.
+    const isPoint = kind !== "branch" && (this.#moves || through || this.#passed >= LIMIT);
     if (isPoint) {
       this.#moves = false;
       this.#replaced = false;

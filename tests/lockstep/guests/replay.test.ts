@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { type Bytes, DATA, imm, PAGE_TABLES } from "../../system/guest.ts";
-import { type Assembler, RAX, RBX, RCX, RDX, RSI } from "../assembler.ts";
+import { type Assembler, CC, RAX, RBX, RCX, RDX, RSI } from "../assembler.ts";
 import { HotGuest, PASSES } from "../machine.ts";
 
 /** Two pages so far apart have one entry of the TLB between them. */
@@ -89,6 +89,16 @@ describe("in front of an access that misses the TLB", () => {
       [0x66, 0x0f, 0x7e, 0xc3, 0xdf, 0x7f, 80],
     );
     expect([g.get("rbx"), g.word(DATA + 80)]).toEqual([PASSES, PASSES]);
+  });
+
+  it("flags wait behind a store, are used, and replaced by a comparison", () => {
+    const g = run((a) => {
+      // xor eax,eax; cmp eax,1; mov [rdi+64],eax; setb r9b; cmp ecx,0; jb: never
+      a.db(0x31, 0xc0, 0x83, 0xf8, 1, 0x89, 0x47, 64, 0x41, 0x0f, 0x92, 0xc1, 0x83, 0xf9, 0).jcc(CC.b, "loop");
+      // mov r8,[rdi + FAR + 8]; add rbx,r9
+      a.db(0x4c, 0x8b, 0x87, imm(FAR + 8), 0x4c, 0x01, 0xcb);
+    });
+    expect(g.get("rbx")).toBe(PASSES);
   });
 
   it("code goes on to another page", () => {
