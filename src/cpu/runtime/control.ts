@@ -236,8 +236,15 @@ export function controlFunctions(type: IndirectType) {
     f.returnCallIndirect(type, single, record(f), budgetOf(f));
   });
 
-  /** A relative jump in 64-bit mode from compiled code to where that does not go, done and counted. */
+  /** Counts a jump of copied code that is done; where the count is used up, to whatever has come into being at the target. */
+  const countJump = (f: FunctionBuilder, leave: () => void) => {
+    const left = f.let(f.load("i32.load", record(f), RECORD.heat).sub(1));
+    f.store("i32.store", record(f), left, RECORD.heat);
+    f.if(left.leS(0), leave);
+  };
+  /** A relative jump in 64-bit mode from copied code to where that does not go, done. */
   const takeRelative = runtime("take_relative", "i32 i32", "i32", (f, env) => {
+    countJump(f, () => f.returnCall(env.fn("warmed_relative"), record(f), budgetOf(f)));
     const link = f.load("i32.load", record(f), RECORD.link);
     f.if(link, () => f.if(budgetOf(f).gtS(0), () => toCompiled(f, env, link, budgetOf(f))));
     f.returnCall(env.fn("branch64"), record(f), budgetOf(f));
@@ -249,9 +256,7 @@ export function controlFunctions(type: IndirectType) {
     const { differs, record: to } = remembered(f, env, target);
     f.if(differs.or(budget.leS(env.get("attention"))), () => f.returnCall(env.fn("enter_computed"), target, budget));
     const found = f.let(to);
-    const left = f.let(f.load("i32.load", record(f), RECORD.heat).sub(1));
-    f.store("i32.store", record(f), left, RECORD.heat);
-    f.if(left.leS(0), () => f.returnCall(env.fn("warmed"), record(f), target, budget));
+    countJump(f, () => f.returnCall(env.fn("warmed"), record(f), target, budget));
     env.set("ripPage", target.and(-4096));
     toCompiled(f, env, found, budget);
   });

@@ -427,7 +427,6 @@ class Copier {
     const count = this.#blocks[number]!.nodes.length;
     const take = () => {
       if (to === undefined) {
-        this.#copy(template.warm, record, done);
         this.#copy(template.leave, record, done);
         return;
       }

@@ -22,18 +22,14 @@ export interface Point {
 /** How the point moves, as one instruction after the other is looked at. */
 export class Replay {
   /** Fields that wait at the point, and here; flags that turn out not to be needed are among them. */
-  #atPoint: number;
-  #waiting: number;
+  #atPoint = 0;
+  #waiting = 0;
   #passed = 0;
   /** The next instruction is the point. */
   #moves = true;
   /** All flags were replaced behind the point. */
   #replaced = false;
 
-  constructor(waiting = 0) {
-    this.#atPoint = waiting;
-    this.#waiting = waiting;
-  }
   copy(): Replay {
     const copy = new Replay();
     copy.#atPoint = this.#atPoint;

@@ -461,8 +461,10 @@ class TemplateWriter extends RecordWriter {
     marks.written = this.#code.writes.size;
     this.warmRelative();
     marks.warm = code.length;
-    if (undo) this.takeRelative(undo);
-    else this.f.returnCall(this.fn("take_relative"), this.record(), this.budget(1));
+    if (undo) {
+      this.warmRelative();
+      this.takeRelative(undo);
+    } else this.f.returnCall(this.fn("take_relative"), this.record(), this.budget(1));
     marks.taken = code.length;
     this.flushStack();
     if (this.late) {

@@ -91,9 +91,9 @@ export interface ComputedTemplate extends AnyTemplate {
 export interface JumpTemplate extends AnyTemplate {
   /** branch: `body` leaves on the stack whether the jump is taken. */
   readonly kind: "branch" | "jump";
-  /** Counts it, where it is taken. */
+  /** Counts it, where it is taken within this function and may be part of a loop. */
   readonly warm: Part;
-  /** Jumps to where no copied code of this function is. */
+  /** Jumps to where no copied code of this function is, and counts it. */
   readonly leave: Part;
   /** In front of going on within this function. */
   readonly flush: Part;
