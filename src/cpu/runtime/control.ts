@@ -199,8 +199,8 @@ export function controlFunctions(type: IndirectType) {
   const nextOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32) =>
     f.let(linearOf(f, env, r).add(f.load("i64.load8_u", r, RECORD.length)));
   /** Where a relative jump leads, not yet cut to its size. */
-  const targetOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32) =>
-    f.let(nextOf(f, env, r).add(f.load("i64.load32_s", r, RECORD.immediate)));
+  const targetOf = (f: FunctionBuilder, env: RuntimeEnv, r: I32, next = nextOf(f, env, r)) =>
+    f.let(next.add(f.load("i64.load32_s", r, RECORD.immediate)));
 
   /** A jump whose count is used up: tells of it the first time, and goes on at the target. */
   const warmed = runtime("warmed", "i32 i64 i32", "i32", (f, env) => {
@@ -274,9 +274,10 @@ export function controlFunctions(type: IndirectType) {
   };
   const callRelative = runtime("call_relative", "i32 i32", "i32", (f, env) => {
     const link = f.load("i32.load", record(f), RECORD.link);
-    const target = targetOf(f, env, record(f));
+    const next = nextOf(f, env, record(f));
+    const target = targetOf(f, env, record(f), next);
     f.if(link.eqz(), () => f.returnCall(env.fn("call_computed"), record(f), target, budgetOf(f)));
-    waitFor(f, env, target, nextOf(f, env, record(f)), budgetOf(f));
+    waitFor(f, env, target, next, budgetOf(f));
     toCompiled(f, env, link, budgetOf(f));
   });
   const callComputed = runtime("call_computed", "i32 i64 i32", "i32", (f, env) => {

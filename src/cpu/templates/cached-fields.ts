@@ -74,6 +74,12 @@ export const classOf = (field: number): number => {
 export const WAITING = CLASS.registers | CLASS.flags;
 const FIELDS_THAT_WAIT = SCALARS.map((name) => GPR_NAMES.includes(name) || isFlag(name));
 export const mayWait = (field: number): boolean => FIELDS_THAT_WAIT[field] ?? false;
+/** Those that may wait among the first `count` of some fields, as a bit mask. */
+export function waitingAmong(fields: readonly number[], count = fields.length): number {
+  let mask = 0;
+  for (let i = 0; i < count; i++) if (mayWait(fields[i]!)) mask |= 1 << fields[i]!;
+  return mask;
+}
 
 /** By offset in the state: the number of the cached field that lies there. */
 const BY_OFFSET = new Map(CACHED.map(({ offset }, number) => [offset, number]));

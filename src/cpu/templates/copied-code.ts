@@ -35,8 +35,8 @@ import {
   fieldAt,
   HOSTS,
   localType,
-  mayWait,
   PARAMETERS,
+  waitingAmong,
   ZERO_FIELD,
 } from "./cached-fields.ts";
 import { assemble, type Block, type Graph, type InnerCalls } from "./code-graph.ts";
@@ -162,7 +162,7 @@ class Copier {
       slot,
       depth: 0,
       callee: (number) => module.fn(set.callees[number]!.name).index,
-      store: (writes) => this.#storeAll(this.#waiting | this.#maskOf(writes)),
+      store: (writes) => this.#storeAll(this.#waiting | waitingAmong(this.#sets, writes)),
       replay: () => this.#doAgain(),
       hint: (likely, at) => f.hint(likely, at),
       knownHost: 0,
@@ -234,8 +234,13 @@ class Copier {
     const to = pos === undefined ? undefined : this.#numbers.get(pos);
     if (to === undefined || this.#pageOf(from) !== Math.floor(pos! / PAGE)) return true;
     const edge = this.#shape.edge(from, to);
-    if (edge === "inline" && this.#shape.isHeader[to] === 0) return this.#shows(this.#blocks[to]!, replay.copy());
+    if (this.#isOnly(from, to)) return this.#shows(this.#blocks[to]!, replay.copy());
     return this.#blocks[to]!.liveIn || edge === "back" || edge === "entry";
+  }
+
+  /** Whether a block is reached in one way only, and is written where another leads to it: what is known there holds on. */
+  #isOnly(from: number, to: number): boolean {
+    return this.#shape.edge(from, to) === "inline" && this.#shape.isHeader[to] === 0;
   }
 
   #block(number: number): void {
@@ -298,7 +303,7 @@ class Copier {
       if (template.outside || template.clobbers !== 0) this.#addresses.forget();
       else this.#addresses.follow(node, this.#code.view, this.#sets, reads);
       if (template.through) this.#sets = [];
-      this.#waiting |= this.#maskOf(this.#sets.length);
+      this.#waiting |= waitingAmong(this.#sets);
       this.#scalars &= NONE_OF[template.clobbers & ~CLASS.vectors]!;
       if ((template.clobbers & CLASS.vectors) !== 0) this.#vectors = 0;
       if (template.kind === "branch" || template.kind === "jump") this.#jump(number, template, record, i, last);
@@ -375,15 +380,6 @@ class Copier {
     this.#waiting = 0;
     this.#replay = new Replay();
     this.#addresses.forget();
-  }
-  /** Of the first so many fields that the template sets, those that wait in locals. */
-  #maskOf(count: number): number {
-    let mask = 0;
-    for (let i = 0; i < count; i++) {
-      const field = this.#sets[i]!;
-      if (mayWait(field)) mask |= 1 << field;
-    }
-    return mask;
   }
   #storeAll(mask: number): void {
     const { code } = this.#f;
@@ -492,7 +488,7 @@ class Copier {
   #go(from: number, pos: number, page = this.#pageOf(from)): void {
     const to = this.#numbers.get(pos);
     const edge = to === undefined ? "out" : this.#shape.edge(from, to);
-    const goesOn = edge === "inline" && this.#shape.isHeader[to!] === 0;
+    const goesOn = to !== undefined && this.#isOnly(from, to);
     if (!goesOn) this.#flush(this.#liveAt(from, pos, this.#replay));
     // What may be part of a loop ends in time.
     if (edge === "back" || edge === "entry") {

@@ -4,7 +4,7 @@
  * and flags that are replaced before anybody else sees them are never made.
  */
 import type { FlagEffect } from "../interpreter/pairs.ts";
-import { mayWait } from "./cached-fields.ts";
+import { waitingAmong } from "./cached-fields.ts";
 import type { Template } from "./template.ts";
 
 /** So many instructions are done again at most. */
@@ -66,8 +66,7 @@ export class Replay {
     }
     const shows = replays && !this.#replaced;
     if (effect === "replaces") this.#replaced = true;
-    let set = 0;
-    for (const field of sets) if (mayWait(field)) set |= 1 << field;
+    const set = waitingAmong(sets);
     if (!through) this.#waiting |= set;
     if (!repeatable || (set & this.#atPoint) !== 0) this.#moves = true;
     this.#passed++;

@@ -30,7 +30,7 @@ function run(body: Bytes | ((a: Assembler) => void), before: Bytes = [], after: 
     else a.db(body);
     a.db(MISSES);
     // Another block, whose access misses, too.
-    a.db(0x48, 0x39, 0xc9).jcc(5, "loop").db(0x48, 0x03, 0x97, imm(8)).again("loop").db(after);
+    a.db(0x48, 0x39, 0xc9).jcc(CC.nz, "loop").db(0x48, 0x03, 0x97, imm(8)).again("loop").db(after);
   });
   expect(g.get("rdx")).toBe(6 * PASSES);
   return g;
