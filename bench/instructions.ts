@@ -29,7 +29,8 @@ let rest = "";
 
 const cpus: Cpu[] = [];
 const machine = new Machine({
-  boot: { kernel: readFileSync(kernel!), initrd: readFileSync(initrd!), commandLine: commandLine!, onReset: "exit" },
+  boot: { kernel: kernel!, initrd: initrd!, commandLine: commandLine!, onReset: "exit" },
+  readFile: (name) => readFileSync(name),
   clock: hostClock,
   entropy: hostEntropy,
   link: new MachineLink(host.buffer, () => hear()),

@@ -116,13 +116,12 @@ async function makeSubject(directory: string): Promise<Subject> {
     progress,
   });
   const guest = await buildDefaultGuest(guestPorts());
-  const [kernel, initrd] = [join(directory, "kernel"), join(directory, "initrd")];
-  await writeFile(kernel, guest.kernel);
+  const initrd = join(directory, "initrd");
   await writeFile(initrd, guest.initrd);
   return {
     program,
     guest,
-    kernel,
+    kernel: guest.kernel,
     initrd,
     bareKernel: parts.includes("v86") ? await buildBareKernel(directory) : "",
     cpu: flags.cpu,

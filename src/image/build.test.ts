@@ -67,7 +67,8 @@ class Distribution {
       list: async () => this.images,
       put: async (manifest: ImageManifest, files: ReadonlyMap<string, Uint8Array>) => {
         const read = async (file: string) => files.get(file)!;
-        const image = { manifest, size: 1, location: `/images/${manifest.version}`, read };
+        const location = `/images/${manifest.version}`;
+        const image = { manifest, size: 1, location, read, pathOf: (file: string) => `${location}/${file}` };
         this.images.push(image);
         return image;
       },
@@ -84,7 +85,8 @@ describe("the default guest", () => {
     const debian = new Distribution();
     const progress: Progress[] = [];
     const guest = await buildDefaultGuest(debian.ports, { progress: (p) => progress.push(p) });
-    expect(Buffer.from(guest.kernel).toString()).toBe("the kernel");
+    expect(guest.kernel).toBe("/images/6.1.9-1_1:1.35/kernel");
+    expect(Buffer.from(await debian.images[0]!.read("kernel")).toString()).toBe("the kernel");
     expect(Buffer.from(guest.initrd).includes("the busybox")).toBe(true);
     expect(guest.version).toBe("6.1.9-1_1:1.35");
     expect(guest.kernelCommandLine).toContain("console=ttyS0");

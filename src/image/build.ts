@@ -32,7 +32,8 @@ export interface GuestIndex {
 }
 
 export interface Guest extends GuestIndex {
-  readonly kernel: Uint8Array;
+  /** The path of the kernel's file. */
+  readonly kernel: string;
   readonly initrd: Uint8Array;
 }
 
@@ -49,7 +50,7 @@ export async function buildDefaultGuest(ports: GuestPorts, options: BuildOptions
   return {
     name: declaration.name,
     version: image.manifest.version,
-    kernel: await image.read("kernel"),
+    kernel: image.pathOf("kernel"),
     initrd: initramfs(declaration, await image.read("busybox")),
     kernelCommandLine: declaration.kernelCommandLine.join(" "),
   };

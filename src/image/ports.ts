@@ -62,6 +62,8 @@ export interface StoredImage {
   /** Where the user finds it. */
   readonly location: string;
   read(file: string): Promise<Uint8Array>;
+  /** The path of one of its files. */
+  pathOf(file: string): string;
 }
 
 /** Images on disk. What is in it is whole: an image appears and disappears at once. */

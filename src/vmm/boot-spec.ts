@@ -2,11 +2,11 @@
 import { type ConsoleRequest, consoleParameters } from "../image/console.ts";
 import type { Guest } from "../image/index.ts";
 import type { ResolvedConfig } from "./config.ts";
-import type { BootSpec } from "./machine.ts";
+import type { BootFile, BootSpec } from "./machine.ts";
 
 /** The default guest, with a shell on its console where one is asked for. */
 export function bootDefaultGuest(
-  guest: Pick<Guest, "kernel" | "initrd" | "kernelCommandLine">,
+  guest: Pick<BootSpec, "kernel" | "initrd"> & Pick<Guest, "kernelCommandLine">,
   { append, onReset }: ResolvedConfig,
   console: ConsoleRequest | undefined,
 ): BootSpec {
@@ -19,15 +19,18 @@ export function bootDefaultGuest(
   };
 }
 
-/** A kernel of the user's. `read` fetches a file by its name, which `what` explains in messages; the bytes become the machine's. */
+/**
+ * A kernel of the user's. `find` makes of a file's name, which `what` explains in messages, what the machine's host can read; bytes become
+ * the machine's.
+ */
 export async function bootOwnKernel(
   { initrd, append, onReset }: ResolvedConfig,
   kernel: string | Uint8Array,
-  read: (name: string, what: string) => Promise<Uint8Array>,
+  find: (name: string, what: string) => Promise<BootFile> | BootFile,
 ): Promise<BootSpec> {
   /** The caller's own bytes are copied. */
-  const content = (file: string | Uint8Array, what: string): Promise<Uint8Array> | Uint8Array =>
-    typeof file === "string" ? read(file, what) : Uint8Array.from(file);
+  const content = (file: string | Uint8Array, what: string): Promise<BootFile> | BootFile =>
+    typeof file === "string" ? find(file, what) : Uint8Array.from(file);
   return {
     kernel: await content(kernel, "kernel"),
     initrd: initrd === undefined ? undefined : await content(initrd, "initrd"),

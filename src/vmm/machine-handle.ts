@@ -86,7 +86,9 @@ export class MachineHandle implements MachineThread {
 }
 
 /** What can be handed to another thread whole instead of copied: bytes that have a buffer of their own. */
-export const ownBuffers = (...parts: (Uint8Array | undefined)[]): ArrayBuffer[] =>
-  parts.flatMap((bytes) =>
-    bytes?.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength ? [bytes.buffer] : [],
+export const ownBuffers = (...parts: (Uint8Array | string | undefined)[]): ArrayBuffer[] =>
+  parts.flatMap((part) =>
+    part instanceof Uint8Array && part.buffer instanceof ArrayBuffer && part.byteLength === part.buffer.byteLength
+      ? [part.buffer]
+      : [],
   );

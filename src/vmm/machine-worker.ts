@@ -14,6 +14,8 @@ export interface MachineHost {
   readonly entropy: Entropy;
   /** What `generateInterpreter` of this version wrote before; without it, it writes now. */
   readonly generated?: GeneratedParts;
+  /** The content of a file that the BootSpec names; `what` explains it in messages. Throws a VivError where it cannot be read. */
+  readFile(name: string, what: string): Uint8Array;
   /** Sends the host's thread a message. */
   tell(message: MachineMessage): void;
 }
@@ -34,6 +36,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
     let counting: CountingCpu | undefined;
     const machine = new Machine({
       boot,
+      readFile: (name, what) => host.readFile(name, what),
       clock,
       entropy,
       link: new MachineLink(link, () => host.tell({ kind: "doorbell" })),

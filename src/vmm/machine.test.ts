@@ -30,6 +30,7 @@ const run = (steps: readonly Step[], boot: Partial<BootSpec> = {}, prepare?: (ho
   let attention = 0;
   const machine = new Machine({
     boot: { kernel: bzImage(), commandLine: "", onReset: "exit", ...boot },
+    readFile: () => bzImage(),
     clock: { now: () => ns((now += 1_000)), wallTime: () => 0 },
     entropy: { fill: (into) => void into.fill(7) },
     link,

@@ -13,10 +13,13 @@ import { type MachineRequest, Pc } from "./pc.ts";
 import { RunLoop } from "./run-loop.ts";
 import type { SliceEnd, Vcpu, VcpuPorts } from "./vcpu.ts";
 
+/** Bytes, or the name of a file, which the host reads anew for each boot: a large initramfs is not kept beside the guest. */
+export type BootFile = Uint8Array | string;
+
 /** What to boot. */
 export interface BootSpec {
-  readonly kernel: Uint8Array;
-  readonly initrd?: Uint8Array | undefined;
+  readonly kernel: BootFile;
+  readonly initrd?: BootFile | undefined;
   readonly commandLine: string;
   /** What happens when the guest resets the machine or dies of a triple fault. */
   readonly onReset: "reboot" | "exit";
@@ -29,6 +32,8 @@ export type MachineEnd =
 
 export interface MachineOptions {
   readonly boot: BootSpec;
+  /** The content of a file that `boot` names; `what` explains it in messages. Throws a VivError where it cannot be read. */
+  readFile(name: string, what: string): Uint8Array;
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly link: MachineLink;
@@ -81,13 +86,20 @@ export class Machine {
     this.#vcpu = options.createVcpu(this.#pc.vcpuPorts);
   }
 
-  /** Puts the kernel into RAM. Throws a VivError where it is none or does not fit. */
+  /** Puts the kernel into RAM. Throws a VivError where it cannot be read, is none or does not fit. */
   boot(): void {
-    const { kernel, initrd, commandLine } = this.#options.boot;
+    const { boot, readFile } = this.#options;
+    const content = (file: BootFile, what: string) => (typeof file === "string" ? readFile(file, what) : file);
+    const kernel = content(boot.kernel, "kernel");
+    const initrd = boot.initrd === undefined ? undefined : content(boot.initrd, "initrd");
     this.#bootedAt = this.#clock.now();
     this.#pc.reset();
     this.#vcpu.reset();
-    const entry = loadKernel(this.#ram, kernel, { commandLine, initrd, acpiRsdp: this.#pc.rsdp });
+    const entry = loadKernel(this.#ram, kernel, {
+      commandLine: boot.commandLine,
+      initrd,
+      acpiRsdp: this.#pc.rsdp,
+    });
     this.#vcpu.start({ ...entry, registers: { ...entry.registers }, selectors: { ...entry.selectors } });
   }
 

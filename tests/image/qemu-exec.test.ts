@@ -34,7 +34,6 @@ interface Machine {
 /** Starts QEMU with its four serial ports on sockets of ours. */
 async function start(guest: Guest, parameters = ""): Promise<Machine> {
   const directory = mkdtempSync(join(tmpdir(), "viv-qemu-"));
-  writeFileSync(join(directory, "kernel"), guest.kernel);
   writeFileSync(join(directory, "initrd"), guest.initrd);
   const sockets: Promise<Socket>[] = [];
   const serial: string[] = [];
@@ -52,7 +51,7 @@ async function start(guest: Guest, parameters = ""): Promise<Machine> {
     serial.push("-chardev", `socket,id=com${i},path=${path}`, "-serial", `chardev:com${i}`);
   }
   const words = ["-accel", "tcg", "-m", "512", "-display", "none", "-nic", "none", "-no-reboot"];
-  const boot = ["-kernel", join(directory, "kernel"), "-initrd", join(directory, "initrd")];
+  const boot = ["-kernel", guest.kernel, "-initrd", join(directory, "initrd")];
   const append = ["-append", `${guest.kernelCommandLine} ${parameters}`];
   const qemu: ChildProcess = spawn(QEMU, [...words, ...boot, ...append, ...serial], { stdio: "inherit" });
   const ended = new Promise<number | null>((resolve) => qemu.on("close", resolve));

@@ -15,6 +15,9 @@ scope.onmessage = ({ data: { machine, interpreter } }) =>
   runMachine(machine, {
     clock: hostClock,
     entropy: hostEntropy,
+    readFile: (name) => {
+      throw new Error(`the page has not fetched ${name}`);
+    },
     generated: interpreter ? { interpreter: () => interpreter } : {},
     tell: (message) => scope.postMessage(message),
   });

@@ -114,6 +114,7 @@ export class DirectoryStore implements ImageStore {
       location,
       size: sizes.reduce((sum, s) => sum + s, 0),
       read: (file) => this.#attempt(() => readFile(join(location, file))),
+      pathOf: (file) => join(location, file),
     };
   }
 

@@ -1,5 +1,5 @@
 /** Files the user names. */
-import { open } from "node:fs/promises";
+import { fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { VivError } from "../../base/index.ts";
 
 const REASONS: Readonly<Record<string, readonly [code: string, reason: string]>> = {
@@ -12,29 +12,40 @@ const REASONS: Readonly<Record<string, readonly [code: string, reason: string]>>
 /** A kernel or initrd beyond this fits no guest. */
 const MAX_FILE = 0xffffffff;
 
-/** The whole of a file, in memory of its own, so that it can be handed to another thread. `what` names it in messages. */
-export async function readUserFile(path: string, what: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    const file = await open(path);
+/** Files that are read more than once: they stay open, so that each is the same whatever becomes of its name. */
+export class OpenFiles {
+  /** Descriptors; of what can be read only once, its content. */
+  readonly #open = new Map<string, number | Uint8Array>();
+
+  /** The whole of a file. `what` names it in messages. */
+  read(path: string, what: string): Uint8Array {
     try {
-      const info = await file.stat();
-      if (info.isDirectory()) throw Object.assign(new Error(path), { code: "EISDIR" });
-      if (info.size > MAX_FILE) throw new VivError("file.too-large", `${what} ${path}: no guest has room for it`);
-      if (!info.isFile()) return Uint8Array.from(await file.readFile());
-      const content = new Uint8Array(info.size);
-      let at = 0;
-      while (at < content.length) {
-        const { bytesRead } = await file.read(content, at, content.length - at, at);
-        if (bytesRead === 0) return content.slice(0, at);
-        at += bytesRead;
-      }
-      return content;
-    } finally {
-      await file.close();
+      const file = this.#open.get(path) ?? this.#find(path, what);
+      this.#open.set(path, file);
+      return typeof file === "number" ? wholeOf(file) : file;
+    } catch (error) {
+      const known = error instanceof Error && "code" in error ? REASONS[String(error.code)] : undefined;
+      if (known === undefined) throw error;
+      throw new VivError(known[0], `${what} ${path}: ${known[1]}`, { cause: error });
     }
-  } catch (error) {
-    const known = error instanceof Error && "code" in error ? REASONS[String(error.code)] : undefined;
-    if (known === undefined) throw error;
-    throw new VivError(known[0], `${what} ${path}: ${known[1]}`, { cause: error });
   }
+
+  #find(path: string, what: string): number | Uint8Array {
+    const file = openSync(path, "r");
+    const info = fstatSync(file);
+    if (info.isDirectory()) throw Object.assign(new Error(path), { code: "EISDIR" });
+    if (info.size > MAX_FILE) throw new VivError("file.too-large", `${what} ${path}: no guest has room for it`);
+    return info.isFile() ? file : Uint8Array.from(readFileSync(file));
+  }
+}
+
+function wholeOf(file: number): Uint8Array {
+  const content = new Uint8Array(fstatSync(file).size);
+  let at = 0;
+  while (at < content.length) {
+    const length = readSync(file, content, at, content.length - at, at);
+    if (length === 0) return content.slice(0, at);
+    at += length;
+  }
+  return content;
 }

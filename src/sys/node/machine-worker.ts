@@ -4,12 +4,16 @@ import { generateInterpreter } from "../../cpu/software.ts";
 import type { MachineStart } from "../../vmm/index.ts";
 import { runMachine } from "../../vmm/machine-worker.ts";
 import { cachedEngine } from "./engine-cache.ts";
+import { OpenFiles } from "./files.ts";
 import { hostClock, hostEntropy } from "./host-clock.ts";
+
+const files = new OpenFiles();
 
 parentPort?.once("message", (start: MachineStart) =>
   runMachine(start, {
     clock: hostClock,
     entropy: hostEntropy,
+    readFile: (name, what) => files.read(name, what),
     generated: {
       interpreter: () => start.engine ?? cachedEngine("interpreter", generateInterpreter),
       avx: () => cachedEngine("avx", generateInterpreter),

@@ -1,5 +1,6 @@
 /** The library's front door on Node: starts a machine, from files or with the default guest. */
 import { randomFillSync } from "node:crypto";
+import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ConsoleRequest, ProgressListener } from "../../image/index.ts";
 import {
@@ -13,7 +14,6 @@ import {
   sampler,
   VirtualMachine,
 } from "../../vmm/index.ts";
-import { readUserFile } from "./files.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
 import { makeMachineThread } from "./machine-thread.ts";
 
@@ -52,7 +52,7 @@ export class Vm extends VirtualMachine {
       const [boot, engine] = await Promise.all([
         config.kernel === undefined
           ? defaultGuest(config, console, onProgress)
-          : bootOwnKernel(config, config.kernel, readUserFile),
+          : bootOwnKernel(config, config.kernel, (name) => resolve(name)),
         import("./engine-cache.ts").then(({ keptEngine }) => keptEngine("interpreter")),
       ]);
       memory = createGuestMemory(config.memory);

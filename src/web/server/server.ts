@@ -66,7 +66,7 @@ function libraryDirectories(): readonly (readonly [prefix: string, directory: st
 type Source = (path: string) => Promise<Uint8Array | string | undefined>;
 
 function sources({ guest, files }: PageOptions): Source {
-  const content = new Map<string, () => Uint8Array | string>([
+  const content = new Map<string, () => Promise<Uint8Array> | Uint8Array | string>([
     ["", () => DOCUMENT],
     ["engine/interpreter.wasm", () => cachedEngine("interpreter", generateInterpreter)],
   ]);
@@ -74,7 +74,7 @@ function sources({ guest, files }: PageOptions): Source {
     const { name, version, kernelCommandLine } = guest;
     const index: GuestIndex = { name, version, kernelCommandLine };
     content.set("guest/guest.json", () => JSON.stringify(index));
-    content.set("guest/kernel", () => guest.kernel);
+    content.set("guest/kernel", () => readFile(guest.kernel));
     content.set("guest/initrd", () => guest.initrd);
   }
   for (const [name, bytes] of files ?? []) content.set(`files/${name}`, () => bytes);

@@ -1,0 +1,45 @@
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { OpenFiles } from "./files.ts";
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+describe("files that a machine boots from", () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "viv-files-"));
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("are the same at each boot, whatever has become of their names", () => {
+    const path = join(directory, "kernel");
+    const files = new OpenFiles();
+    writeFileSync(path, "as it was");
+    expect(text(files.read(path, "kernel"))).toBe("as it was");
+    rmSync(path);
+    expect(text(files.read(path, "kernel"))).toBe("as it was");
+    writeFileSync(path, "another");
+    expect(text(files.read(path, "kernel"))).toBe("as it was");
+    expect(text(new OpenFiles().read(path, "kernel"))).toBe("another");
+  });
+
+  it("may be pipes, which are read but once", () => {
+    const path = join(directory, "pipe");
+    execFileSync("mkfifo", [path]);
+    spawn("sh", ["-c", 'printf "what came" > "$0"', path]);
+    const files = new OpenFiles();
+    expect(text(files.read(path, "initrd"))).toBe("what came");
+    expect(text(files.read(path, "initrd"))).toBe("what came");
+  });
+
+  it.each([
+    ["none", "file.not-found", /initrd .*none: no such file/],
+    [".", "file.not-a-file", /initrd .*: that is a directory, not a file/],
+  ])("have an error that says what is wrong: %s", (name, code, message) => {
+    const read = () => new OpenFiles().read(join(directory, name), "initrd");
+    expect(read).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
+  });
+});
