@@ -14,11 +14,13 @@ function setFlags(...flags: readonly string[]): void {
   if (Number.parseInt(process.versions.v8, 10) < UNTRIED) for (const flag of flags) setFlagsFromString(flag);
 }
 
-/** Before anything is compiled. */
+/** Before anything is compiled, and a worker made. */
 export function setV8Flags(): void {
   // Branch hints (WebAssembly branch hinting proposal) move what seldom runs out of the way of compiled code. V8 reads them by a flag
   // before it does by default.
   setFlags("--experimental-wasm-branch-hinting", `--wasm-tiering-budget=${BUDGET.interpreter}`);
+  // Workers made from now on can collect garbage (JitPorts.collect).
+  setFlags("--expose-gc");
 }
 /** When a machine runs: its interpreter has been compiled. */
 export function setV8FlagsForCopies(): void {

@@ -14,6 +14,8 @@ export interface MachineHost {
   readonly entropy: Entropy;
   /** What `generateInterpreter` of this version wrote before; without it, it writes now. */
   readonly generated?: GeneratedParts;
+  /** JitPorts.collect. */
+  readonly collect?: (() => void) | undefined;
   /** The content of a file that the BootSpec names; `what` explains it in messages. Throws a VivError where it cannot be read. */
   readFile(name: string, what: string): Uint8Array;
   /** Sends the host's thread a message. */
@@ -43,7 +45,15 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
       physicalAddressBits: PHYSICAL_BITS,
       ram: guestRam(memory, ramSize),
       createVcpu: (ports) => {
-        const options = { memory, ramSize, model: cpu, ports, id: 0, jit: JIT[jit] };
+        const thresholds = JIT[jit];
+        const options = {
+          memory,
+          ramSize,
+          model: cpu,
+          ports,
+          id: 0,
+          jit: thresholds && { ...thresholds, collect: host.collect },
+        };
         if (stats) {
           counting = new CountingCpu({ ...options, now: () => clock.now() });
           return counting;

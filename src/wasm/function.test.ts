@@ -437,7 +437,7 @@ const GOLDEN = `(module
   (type (;1;) (func (param i32)))
   (type (;2;) (func))
   (type (;3;) (func (param i64)))
-  (import "host" "log" (func $log (type 3)))
+  (import "host" "log" (func (;0;) (type 3)))
   (import "env" "memory" (memory (;0;) 1 1))
   (import "env" "table" (table (;0;) 3 funcref))
   (func $next (type 0) (param i32) (result i32)

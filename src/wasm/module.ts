@@ -172,12 +172,11 @@ export class ModuleBuilder {
     out.sized(body);
   }
 
-  /** Function names, so that profilers and traps can tell them apart (appendix "Name Section"). */
+  /** Names of its own functions, so that profilers and traps can tell them apart (appendix "Name Section"). */
   #nameSection(out: ByteWriter): void {
     const names = new ByteWriter();
-    const all: Callable[] = [...this.#imports, ...this.#functions];
-    names.u32(all.length);
-    for (const f of all) {
+    names.u32(this.#functions.length);
+    for (const f of this.#functions) {
       names.u32(f.index);
       names.name(f.name);
     }

@@ -40,9 +40,11 @@ const LAST_SLOT = 0xffff;
  * a region costs some ten times its bytes.
  */
 const BOUNDS: Readonly<Record<Tier, { readonly regions: number; readonly bytes: number }>> = {
-  templates: { regions: 8000, bytes: 24 << 20 },
+  templates: { regions: 8000, bytes: 14 << 20 },
   region: { regions: 1000, bytes: 6 << 20 },
 };
+/** After so many bytes of modules and of functions that were dropped together the host is asked to collect what V8 has for them. */
+const COLLECT = 3 << 20;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
 
@@ -70,6 +72,9 @@ const BATCH = 32;
 const ALWAYS_LEAVES = -(2 ** 30);
 /** So often is it tried: meanwhile more may have been decoded. */
 const MAX_REFUSALS = 3;
+
+/** Which instructions are copied nobody asks: copies are never part of another function. */
+const NOT_KEPT: ReadonlySet<number> = new Set();
 
 /** A region that is written and not yet in place. */
 interface Made {
@@ -118,6 +123,11 @@ export interface JitPorts extends Thresholds {
   readonly slots: Slots;
   readonly cover: (codePage: number, bytes: number) => void;
   readonly slotOf: (insn: BareInstruction) => number;
+  /**
+   * Collects what nothing holds any longer, where the host can: V8 does not count what modules take, some ten times their bytes, and
+   * waits until there is garbage enough in its heap.
+   */
+  readonly collect?: (() => void) | undefined;
 }
 
 const TIERS: readonly Tier[] = ["templates", "region"];
@@ -148,6 +158,8 @@ export class Jit {
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
   readonly #heldBytes: Record<Tier, number> = { templates: 0, region: 0 };
+  /** Bytes made, and dropped together, since the host last collected. */
+  #uncollected = 0;
   /** Instructions retired when there was nothing to compile last. */
   #idle = 0;
   compiled = 0;
@@ -281,6 +293,11 @@ export class Jit {
     for (const { slot } of made) table.set(slot, exports[slot]);
     this.compiledBytes += bytes.length;
     for (const one of made) this.#install(one);
+    this.#uncollected += bytes.length;
+    if (this.#uncollected >= COLLECT) {
+      this.#uncollected = 0;
+      this.#p.collect?.();
+    }
   }
 
   /** Copies templates for the code around a place. */
@@ -302,12 +319,12 @@ export class Jit {
       return undefined;
     }
     const pages = [...made.pages].map(([distance, page]) => ({ ...place, codePage: page, offset: distance }));
-    const { f, entries, instructions } = made;
+    const { f, entries } = made;
     for (const pos of entries) {
       const distance = Math.floor(pos / PAGE);
       roots.delete(code.recordAt({ codePage: made.pages.get(distance)!, offset: pos - distance * PAGE }));
     }
-    return { slot, f, place, entries, pages, instructions, swallowed: new Set(), patience: 0 };
+    return { slot, f, place, entries, pages, instructions: NOT_KEPT, swallowed: new Set(), patience: 0 };
   }
 
   #compile(place: Place, key: number, module: RegionModule, roots: Set<number>, more: number): Made | undefined {
@@ -406,6 +423,7 @@ export class Jit {
         this.#retired.push(region.slot);
         this.#p.table.set(region.slot, null);
       }
+      this.#uncollected += this.#heldBytes[tier];
       this.#heldBytes[tier] = 0;
       this.#regions[tier].clear();
     }

@@ -56,7 +56,6 @@ export interface CopiedFunction {
   readonly entries: readonly number[];
   /** Code pages of its instructions, by their distance from the root's in pages. */
   readonly pages: ReadonlyMap<number, number>;
-  readonly instructions: ReadonlySet<number>;
 }
 
 /** Undefined where there is no template for the instruction at `root`, an offset in its page. */
@@ -81,8 +80,7 @@ export function copyFunction(
   if (!shape) return undefined;
   const f = new FunctionBuilder(name, 0, HANDLER);
   new Copier(f, slot, finder.pages, set, code, graph, shape, module).write();
-  const instructions = new Set([...nodes.values()].map(({ record }) => record));
-  return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages, instructions };
+  return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages };
 }
 
 const RIP_PAGE = cachedField("ripPage");

@@ -12,6 +12,8 @@ const REASONS: Readonly<Record<string, readonly [code: string, reason: string]>>
 /** A kernel or initrd beyond this fits no guest. */
 const MAX_FILE = 0xffffffff;
 
+const WASM_PAGE = 65536;
+
 /** Files that are read more than once: they stay open, so that each is the same whatever becomes of its name. */
 export class OpenFiles {
   /** Descriptors; of what can be read only once, its content. */
@@ -40,7 +42,10 @@ export class OpenFiles {
 }
 
 function wholeOf(file: number): Uint8Array {
-  const content = new Uint8Array(fstatSync(file).size);
+  const { size } = fstatSync(file);
+  // Memory of its own: once the C library's heap frees a block as large as a kernel, it keeps what is smaller in that heap, and in pieces
+  // (glibc: mallopt(3), M_MMAP_THRESHOLD).
+  const content = new Uint8Array(new WebAssembly.Memory({ initial: Math.ceil(size / WASM_PAGE) }).buffer, 0, size);
   let at = 0;
   while (at < content.length) {
     const length = readSync(file, content, at, content.length - at, at);

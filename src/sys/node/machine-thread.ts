@@ -9,7 +9,7 @@ import {
 } from "../../vmm/index.ts";
 
 /** Heap for short-lived objects, MiB: the machine's thread makes few, and unused room counts against every guest. */
-const YOUNG_GENERATION_MIB = 8;
+const YOUNG_GENERATION_MIB = 4;
 
 /** A thread that loads what a machine is made of, and waits for one to run. */
 export interface WaitingThread {

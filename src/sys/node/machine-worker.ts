@@ -13,6 +13,8 @@ parentPort?.once("message", (start: MachineStart) =>
   runMachine(start, {
     clock: hostClock,
     entropy: hostEntropy,
+    // There where the process has --expose-gc.
+    collect: globalThis.gc,
     readFile: (name, what) => files.read(name, what),
     generated: {
       interpreter: () => start.engine ?? cachedEngine("interpreter", generateInterpreter),
