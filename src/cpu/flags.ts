@@ -48,8 +48,8 @@ export class LazyFlags implements Flags {
   add(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
     return this.#sum(bits, a, b, this.#f.let(truncate(bits, a.add(b))));
   }
-  adc(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
-    const cf = this.cf();
+  /** `cf`: the carry, where it is at hand. */
+  adc(bits: Bits, a: AnyInt, b: AnyInt, cf: I32 = this.cf()): AnyInt {
     const carry: AnyInt = bits === 64 ? cf.extendU() : cf;
     return this.#sum(bits, a, b, this.#f.let(truncate(bits, a.add(b).add(carry))));
   }
@@ -58,8 +58,7 @@ export class LazyFlags implements Flags {
     if (this.#remembers) this.#producer = { kind: "sub", bits, a, b };
     return r;
   }
-  sbb(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
-    const cf = this.cf();
+  sbb(bits: Bits, a: AnyInt, b: AnyInt, cf: I32 = this.cf()): AnyInt {
     const borrow: AnyInt = bits === 64 ? cf.extendU() : cf;
     return this.#difference(bits, a, b, this.#f.let(truncate(bits, a.sub(b).sub(borrow))));
   }

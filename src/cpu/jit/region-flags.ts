@@ -54,6 +54,8 @@ interface Triple {
   flagResult: I64;
   flagCarry: I32;
   flagMisc: I32;
+  /** CF alone, where it is had for less than `flagCarry`. */
+  cf?: I32;
 }
 
 /** What is known of the flags at one point of the code. */
@@ -197,10 +199,16 @@ export class RegionFlags implements Flags {
     return this.#step("dec", bits, a, this.#f.let(cut(bits, a.sub(1))));
   }
   adc(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
-    return this.#eagerly((flags) => flags.adc(bits, a, b));
+    const cf = this.cf();
+    const r = this.#eagerly((flags) => flags.adc(bits, a, b, cf));
+    this.#carries(r.ltU(a).or(cf.and(r.eq(a))));
+    return r;
   }
   sbb(bits: Bits, a: AnyInt, b: AnyInt): AnyInt {
-    return this.#eagerly((flags) => flags.sbb(bits, a, b));
+    const cf = this.cf();
+    const r = this.#eagerly((flags) => flags.sbb(bits, a, b, cf));
+    this.#carries(a.ltU(b).or(cf.and(a.eq(b))));
+    return r;
   }
   result(bits: Bits, result: AnyInt, cf: I32, of: I32, af?: I32): void {
     this.#eagerly((flags) => flags.result(bits, result, cf, of, af));
@@ -321,6 +329,11 @@ export class RegionFlags implements Flags {
     return result;
   }
 
+  /** CF of what was set just now. */
+  #carries(cf: I32): void {
+    if (this.#deferred) this.#deferred.cf = this.#f.let(cf);
+  }
+
   #defer(triple: Triple): void {
     this.kind = FLAG_KIND.triple;
     this.#deferred = triple;
@@ -393,15 +406,15 @@ export class RegionFlags implements Flags {
       case FLAG_KIND.dec:
         return c.get().shrU(31);
       default:
-        return undefined;
+        return this.#deferred?.cf;
     }
   }
   #carryWord(): I32 | undefined {
     const operation = operationOf(this.kind);
     if (operation === FLAG_KIND.inc || operation === FLAG_KIND.dec) return this.#locals.c.get();
-    if (this.kind === FLAG_KIND.triple) return (this.#deferred ?? this.#stored()).flagCarry;
     const carry = this.#carry();
-    return carry?.known === 0n ? i32(0) : carry?.shl(31);
+    if (carry) return carry.known === 0n ? i32(0) : carry.shl(31);
+    return this.kind === FLAG_KIND.triple ? (this.#deferred ?? this.#stored()).flagCarry : undefined;
   }
 
   #sum(bits: Bits): AnyInt {
