@@ -1,38 +1,10 @@
 #!/usr/bin/env -S node --v8-pool-size=1
-/** The `viv` command. */
-import { EXIT, messageOf, statusOf } from "./exit-status.ts";
-import { flushed } from "./output.ts";
-import { type Actions, runProgram } from "./program.ts";
+/** The `viv` command. What it does is loaded when V8 has its flags and a machine's worker, which takes longer to load, is on its way. */
+import { makeWorkerAhead } from "../sys/node/worker.ts";
 import { setV8Flags } from "./v8-flags.ts";
 
-/** Each is loaded only where it runs. */
-const actions: Actions = {
-  runCommand: async (...given) => (await import("./run-command.ts")).runCommand(...given),
-  runConsole: async (...given) => (await import("./run-console.ts")).runConsole(...given),
-  listImages: async (...given) => (await import("./images.ts")).listCommand(...given),
-  buildImage: async (...given) => (await import("./images.ts")).buildCommand(...given),
-  removeImages: async (...given) => (await import("./images.ts")).removeCommand(...given),
-  doctor: async (...given) => (await import("./doctor.ts")).doctorCommand(...given),
-};
-
-async function main(argv: readonly string[]): Promise<number> {
-  const ours = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
-  try {
-    return await runProgram(argv, actions, {
-      out: (text) => process.stdout.write(text),
-      err: (text) => process.stderr.write(text),
-    });
-  } catch (error) {
-    const verbose = ours.includes("-v") || ours.includes("--verbose");
-    const message = messageOf(error, verbose);
-    if (message !== undefined) process.stderr.write(`viv: ${message}\n`);
-    return statusOf(error, argv.length > ours.length ? EXIT.notRun : EXIT.failure);
-  }
-}
-
 setV8Flags();
-// Whoever reads us may go away at any time; the commands that care have listeners of their own.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
-const status = await main(process.argv.slice(2));
-await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-process.exit(status);
+const argv = process.argv.slice(2);
+if (argv[0] === "run") makeWorkerAhead();
+const { runArguments } = await import("./command.ts");
+process.exit(await runArguments(argv));

@@ -1,5 +1,4 @@
 /** Runs a machine in a worker thread. */
-import { Worker } from "node:worker_threads";
 import {
   MachineHandle,
   type MachineMessage,
@@ -7,9 +6,7 @@ import {
   type MachineThread,
   ownBuffers,
 } from "../../vmm/index.ts";
-
-/** Heap for short-lived objects, MiB: the machine's thread makes few, and unused room counts against every guest. */
-const YOUNG_GENERATION_MIB = 4;
+import { takeWorker } from "./worker.ts";
 
 /** A thread that loads what a machine is made of, and waits for one to run. */
 export interface WaitingThread {
@@ -27,12 +24,7 @@ export function makeMachineThread(): WaitingThread {
   const machine = new MachineHandle(async () => {
     await worker.terminate();
   });
-  const worker = new Worker(new URL("./machine-worker.js", import.meta.url), {
-    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
-    name: "vivarium machine",
-    // What a crash prints belongs to the error, not on the user's terminal.
-    stderr: true,
-  });
+  const worker = takeWorker();
   worker.on("message", (message: MachineMessage) => machine.receive(message));
   worker.on("messageerror", (error) => machine.crashed(error));
   worker.on("error", (error) => machine.crashed(error));
