@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 
 /** Heap for short-lived objects, MiB: the machine's thread makes few, and unused room counts against every guest. */
-const YOUNG_GENERATION_MIB = 4;
+const YOUNG_GENERATION_MIB = 8;
 
 let ahead: Worker | undefined;
 
