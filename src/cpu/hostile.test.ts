@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { noDevices } from "../../tests/no-devices.ts";
-import { Cpu, type CpuEntry, memoryPages } from "./index.ts";
+import { Cpu, type CpuEntry, type CpuOptions, memoryPages } from "./index.ts";
 
 const RAM = 0x20_0000;
 const GDT = 0x1000;
@@ -17,11 +17,18 @@ const OTHER = 0xa000;
 const STACK = 0x1_0000;
 const HLT = 0xf4;
 
+const i32 = (value: number): number[] => [...new Uint8Array(Int32Array.of(value).buffer)];
+
 /** A CPU about to run `code`; every exception goes to HANDLER, which is `handler`. */
-function guest(mode: CpuEntry["mode"], code: readonly number[], handler: readonly number[] = [HLT]): Cpu {
+function guest(
+  mode: CpuEntry["mode"],
+  code: readonly number[],
+  handler: readonly number[] = [HLT],
+  jit: CpuOptions["jit"] = false,
+): Cpu {
   const pages = memoryPages(RAM);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const cpu = new Cpu({ memory, ramSize: RAM, model: "x86-64", ports: noDevices(), id: 0 });
+  const cpu = new Cpu({ memory, ramSize: RAM, model: "x86-64", ports: noDevices(), id: 0, jit });
   const view = new DataView(cpu.ram.buffer, cpu.ram.byteOffset, cpu.ram.byteLength);
   const long = mode === "long64";
   view.setBigUint64(GDT + 8, long ? 0x00af_9b00_0000_ffffn : 0x00cf_9b00_0000_ffffn, true);
@@ -53,6 +60,22 @@ function guest(mode: CpuEntry["mode"], code: readonly number[], handler: readonl
 }
 
 describe("a hostile guest", () => {
+  it("that runs more and more code makes the host collect what compiling left behind", () => {
+    let collected = 0;
+    const jit = { threshold: 1 << 30, templates: 2, collect: () => void collected++ };
+    const many = 0x2_0000;
+    const cpu = guest("long64", [0xe9, ...i32(many - CODE - 5)], [HLT], jit);
+    const instructions = 12_000;
+    // ADD [RDI], EAX, now and then JZ to what follows, and a jump to the beginning.
+    for (let i = 0; i < instructions; i++) cpu.ram.set(i % 60 === 59 ? [0x74, 0] : [0x01, 0x07], many + 2 * i);
+    cpu.ram.set([0xe9, ...i32(-2 * instructions - 5)], many + 2 * instructions);
+    // A pass at a time, so that all its places are compiled together.
+    cpu.run(instructions);
+    expect(collected).toBe(0);
+    for (let pass = 0; pass < 3; pass++) cpu.run(instructions);
+    expect(collected).toBeGreaterThan(0);
+  });
+
   it.each(["flat32", "long64"] as const)("whose handler is undefined code leaves the host its time (%s)", (mode) => {
     const cpu = guest(mode, [0x0f, 0x0b], [0x0f, 0x0b]);
     expect(cpu.run(100)).toBe("running");
