@@ -40,8 +40,8 @@ const LAST_SLOT = 0xffff;
  * a region costs some ten times its bytes.
  */
 const BOUNDS: Readonly<Record<Tier, { readonly regions: number; readonly bytes: number }>> = {
-  templates: { regions: 8000, bytes: 11 << 20 },
-  region: { regions: 1000, bytes: 4 << 20 },
+  templates: { regions: 8000, bytes: 24 << 20 },
+  region: { regions: 1000, bytes: 6 << 20 },
 };
 /** After so many bytes of modules and of functions that were dropped together the host is asked to collect what V8 has for them. */
 const COLLECT = 3 << 20;
