@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -33,6 +33,13 @@ describe("files that a machine boots from", () => {
     const files = new OpenFiles();
     expect(text(files.read(path, "initrd"))).toBe("what came");
     expect(text(files.read(path, "initrd"))).toBe("what came");
+  });
+
+  it("may be larger than any guest", () => {
+    const path = join(directory, "sparse");
+    writeFileSync(path, "");
+    truncateSync(path, 2 ** 33);
+    expect(() => new OpenFiles().read(path, "initrd")).toThrow(expect.objectContaining({ code: "file.too-large" }));
   });
 
   it.each([

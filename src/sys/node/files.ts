@@ -26,6 +26,8 @@ export class OpenFiles {
       this.#open.set(path, file);
       return typeof file === "number" ? wholeOf(file) : file;
     } catch (error) {
+      // More than the host has.
+      if (error instanceof RangeError) throw tooLarge(path, what);
       const known = error instanceof Error && "code" in error ? REASONS[String(error.code)] : undefined;
       if (known === undefined) throw error;
       throw new VivError(known[0], `${what} ${path}: ${known[1]}`, { cause: error });
@@ -36,10 +38,13 @@ export class OpenFiles {
     const file = openSync(path, "r");
     const info = fstatSync(file);
     if (info.isDirectory()) throw Object.assign(new Error(path), { code: "EISDIR" });
-    if (info.size > MAX_FILE) throw new VivError("file.too-large", `${what} ${path}: no guest has room for it`);
+    if (info.size > MAX_FILE) throw tooLarge(path, what);
     return info.isFile() ? file : Uint8Array.from(readFileSync(file));
   }
 }
+
+const tooLarge = (path: string, what: string) =>
+  new VivError("file.too-large", `${what} ${path}: no guest has room for it`);
 
 function wholeOf(file: number): Uint8Array {
   const { size } = fstatSync(file);
