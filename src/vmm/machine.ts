@@ -88,8 +88,9 @@ export class Machine {
 
   /** Puts the kernel into RAM. Throws a VivError where it cannot be read, is none or does not fit. */
   boot(): void {
-    const { boot, readFile } = this.#options;
-    const content = (file: BootFile, what: string) => (typeof file === "string" ? readFile(file, what) : file);
+    const options = this.#options;
+    const { boot } = options;
+    const content = (file: BootFile, what: string) => (typeof file === "string" ? options.readFile(file, what) : file);
     const kernel = content(boot.kernel, "kernel");
     const initrd = boot.initrd === undefined ? undefined : content(boot.initrd, "initrd");
     this.#bootedAt = this.#clock.now();

@@ -109,12 +109,13 @@ export class DirectoryStore implements ImageStore {
     const manifest = await readFile(join(location, MANIFEST), "utf8").then(parseManifest, () => undefined);
     if (!manifest) return undefined;
     const sizes = await Promise.all((await readdir(location)).map(async (f) => (await stat(join(location, f))).size));
+    const pathOf = (file: string): string => join(location, file);
     return {
       manifest,
       location,
       size: sizes.reduce((sum, s) => sum + s, 0),
-      read: (file) => this.#attempt(() => readFile(join(location, file))),
-      pathOf: (file) => join(location, file),
+      read: (file) => this.#attempt(() => readFile(pathOf(file))),
+      pathOf,
     };
   }
 
