@@ -42,6 +42,9 @@ const FPR = offsetOf("fpr0");
 
 const SS = 2;
 /** Instructions that load and store through SS by themselves: what faults there is a stack fault. */
+/** What `codeMap` never is. */
+const NO_MAP = -1;
+
 const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
 
 export class CodeCache {
@@ -279,6 +282,7 @@ export class CodeCache {
       if (!REGISTER_KINDS.has(spec.kind)) continue;
       view.setUint16(record + RECORD.register[registers++]!, registerField(spec, d), true);
     }
+    if (isJump(row)) view.setInt32(record + RECORD.farMap, NO_MAP, true);
     if (addressing === "none") return;
     const base = d.base === NO_REGISTER ? ZERO : d.base === BASE_RIP ? offsetOf("ripPage") : GPR + d.base * 8;
     const displacement = d.base === BASE_RIP ? d.displacement + pageOffset + d.length : d.displacement;

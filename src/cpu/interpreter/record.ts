@@ -14,6 +14,9 @@ export const RECORD = {
   /** Memory operand: offsets of base and index register (of `zero` where absent; VSIB: of a vector register), u16. */
   base: 8,
   index: 10,
+  /** Relative calls: `codeMap` as it was when the record of a target on another page was noted, i32, and that record. */
+  farMap: 8,
+  far: 20,
   scale: 12,
   /** Length of the instruction, u8. */
   length: 13,

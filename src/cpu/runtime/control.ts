@@ -273,12 +273,24 @@ export function controlFunctions(type: IndirectType) {
     f.store("i32.store", top, env.get("codeMap"), RETURN_STACK + 8);
   };
   const callRelative = runtime("call_relative", "i32 i32", "i32", (f, env) => {
-    const link = f.load("i32.load", record(f), RECORD.link);
-    const next = nextOf(f, env, record(f));
-    const target = targetOf(f, env, record(f), next);
-    f.if(link.eqz(), () => f.returnCall(env.fn("call_computed"), record(f), target, budgetOf(f)));
+    const r = record(f);
+    const next = nextOf(f, env, r);
+    const target = targetOf(f, env, r, next);
+    const link = f.load("i32.load", r, RECORD.link);
+    f.if(link, () => {
+      waitFor(f, env, target, next, budgetOf(f));
+      toCompiled(f, env, link, budgetOf(f));
+    });
+    // Another page: what was found there last time is at hand with the call itself.
+    f.if(f.loadExpr("i32.load", r, RECORD.farMap).ne(env.get("codeMap")), () => {
+      const { differs, record: to } = remembered(f, env, target);
+      f.if(differs, () => f.returnCall(env.fn("call_computed"), r, target, budgetOf(f)));
+      f.store("i32.store", r, to, RECORD.far);
+      f.store("i32.store", r, env.get("codeMap"), RECORD.farMap);
+    });
     waitFor(f, env, target, next, budgetOf(f));
-    toCompiled(f, env, link, budgetOf(f));
+    env.set("ripPage", target.and(-4096));
+    toCompiled(f, env, f.load("i32.load", r, RECORD.far), budgetOf(f));
   });
   const callComputed = runtime("call_computed", "i32 i64 i32", "i32", (f, env) => {
     const target = f.param(1, "i64").get() as I64;

@@ -13,6 +13,29 @@ const INVLPG = [0x0f, 0x01, 0x3a];
 /** Maps a page to the other one of two: xor esi,1000h; mov [entry],rsi; invlpg [rdx] */
 const remap = (linear: number) => [[0x81, 0xf6, imm(PAGE)], [0x48, 0x89, 0x34, 0x25, imm(entryOf(linear))], INVLPG];
 
+it("a function too far away to be compiled with its caller is called where its page is mapped to", () => {
+  const g = new HotGuest();
+  const FAR = FREE + 16 * PAGE;
+  // add rbx,imm8; ret
+  for (const [i, value] of [1, 7].entries())
+    g.assemble((a) => a.db(0x48, 0x83, 0xc3, value, 0xc3), FAR, FREE + i * PAGE);
+  g.mapPage(FAR, FREE | 7);
+  g.hot((a) => {
+    a.mov(RCX, PASSES)
+      .mov(RSI, FREE | 7)
+      .mov(RDX, FAR)
+      .label("loop")
+      .call(FAR)
+      // cmp ecx, half
+      .db(0x81, 0xf9, imm(PASSES / 2))
+      .jcc(CC.nz, "on")
+      .db(remap(FAR))
+      .label("on")
+      .again("loop");
+  });
+  expect(g.get("rbx")).toBe(sum(PASSES, (n) => (n >= PASSES / 2 ? 1 : 7)));
+});
+
 describe("a loop over two pages", () => {
   const SECOND = CODE + PAGE;
   const NOP = [0x90];
