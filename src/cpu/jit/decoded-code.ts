@@ -57,6 +57,9 @@ export class DecodedCode {
   singleOf(record: number): number {
     return this.view.getUint16(record + RECORD.single, true);
   }
+  heatOf(record: number): number {
+    return this.view.getInt32(record + RECORD.heat, true);
+  }
   /** The jump of a record tells when it has been taken so often. */
   setHeat(record: number, times: number): void {
     this.view.setInt32(record + RECORD.heat, times, true);

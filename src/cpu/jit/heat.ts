@@ -12,6 +12,8 @@ export const SAMPLE_INTERVAL = 16;
 const SAMPLES_BEFORE_REST = 64;
 const MAX_INTERVAL = 4096;
 const MAX_TARGETS = 200;
+/** Taken less than once while templates wait for so many passes, a conditional jump is seldom taken. */
+const SELDOM = 160;
 /** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
 const MAX_SITES = 4096;
 /** Jumps that are remembered as warm: those that are forgotten warm up once more. */
@@ -134,12 +136,21 @@ export class Heat {
     }
     // Once more: what is made now may be dropped one day.
     this.cool(jump);
+    this.entered(linear);
     this.#ask(linear, "region", this.#p.mayLoop(jump, linear), jump);
   }
 
   /** Compiled code went to a record that is not compiled, now at a linear address, often. */
   entered(linear: bigint): void {
     if (this.#p.templates !== undefined) this.#ask(linear, "templates");
+  }
+
+  /** Whether a jump has hardly been taken so far. */
+  isSeldomTaken(jump: number): boolean {
+    const { code, templates } = this.#p;
+    if (templates === undefined || this.#warm.has(jump)) return false;
+    const taken = templates - code.heatOf(jump);
+    return taken >= 0 && taken * SELDOM < templates;
   }
 
   /** A jump's count begins anew. */

@@ -266,16 +266,21 @@ export class Jit {
     const module = this.#module(imports);
     const made: Made[] = [];
     const roots = new Set(places.map((place) => code.recordAt(place)));
+    /** Records that have been copied. */
+    const copied = new Set<number>();
     for (const place of places) {
       const key = code.modeOf(place.codePage);
       if (key !== LONG_64 && key !== PROTECTED_32) continue;
+      const root = code.recordAt(place);
       // Another region of this batch has it already, and is entered there.
-      if (!roots.delete(code.recordAt(place))) continue;
+      if (!roots.delete(root)) continue;
+      // It may be come to inside another function from now on only; if not, it will be asked for again.
+      if (place.tier === "templates" && copied.has(root)) continue;
       // Templates are for 64-bit mode; what else would be warm is worth a region soon enough.
       if (place.tier === "templates" && key !== LONG_64) continue;
       const one =
         place.tier === "templates"
-          ? this.#copy(place, module, roots)
+          ? this.#copy(place, module, roots, copied)
           : this.#compile(place, key, module, roots, made.length);
       if (one) made.push(one);
     }
@@ -301,7 +306,7 @@ export class Jit {
   }
 
   /** Copies templates for the code around a place. */
-  #copy(place: Place, module: RegionModule, roots: Set<number>): Made | undefined {
+  #copy(place: Place, module: RegionModule, roots: Set<number>, copied: Set<number>): Made | undefined {
     const code = this.#code;
     const { offset } = place;
     const slot = this.#takeSlot("templates");
@@ -309,9 +314,10 @@ export class Jit {
     const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
     const near: NearView = {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
-      // What is compiled already is left for: code is copied once.
-      leaves: (record) => code.handlerOf(record) >= this.#p.firstSlot,
+      // What is copied elsewhere is copied again: a way from one function to another costs as much as some dozen instructions.
+      leaves: (record) => this.#regionAt(record) !== undefined,
       targets: () => [],
+      isSeldomTaken: (record) => this.#heat.isSeldomTaken(record),
     };
     const made = copyFunction({ name, slot }, this.#templates, code, near, offset, module);
     if (!made) {
@@ -320,6 +326,7 @@ export class Jit {
     }
     const pages = [...made.pages].map(([distance, page]) => ({ ...place, codePage: page, offset: distance }));
     const { f, entries } = made;
+    for (const record of made.records) copied.add(record);
     for (const pos of entries) {
       const distance = Math.floor(pos / PAGE);
       roots.delete(code.recordAt({ codePage: made.pages.get(distance)!, offset: pos - distance * PAGE }));
@@ -379,6 +386,7 @@ export class Jit {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
       leaves: () => false,
       targets: (record) => this.#targetsFrom(place, this.#heat.targetsOf(record)),
+      isSeldomTaken: () => false,
     };
     const code = new NearCode(this.#templates, this.#code, near, LOOP_REACH);
     return loopAround(code.find(place.offset), place.offset, MAX_LOOP);

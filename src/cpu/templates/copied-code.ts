@@ -56,6 +56,8 @@ export interface CopiedFunction {
   readonly entries: readonly number[];
   /** Code pages of its instructions, by their distance from the root's in pages. */
   readonly pages: ReadonlyMap<number, number>;
+  /** Records of its instructions. */
+  readonly records: readonly number[];
 }
 
 /** Undefined where there is no template for the instruction at `root`, an offset in its page. */
@@ -80,7 +82,8 @@ export function copyFunction(
   if (!shape) return undefined;
   const f = new FunctionBuilder(name, 0, HANDLER);
   new Copier(f, slot, finder.pages, set, code, graph, shape, module).write();
-  return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages };
+  const records = [...nodes.values()].map(({ record }) => record);
+  return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages, records };
 }
 
 const RIP_PAGE = cachedField("ripPage");
@@ -177,7 +180,15 @@ class Copier {
     f.if(this.#field("flagKind"), () => f.returnCall(this.#module.fn("dispatch_settled"), record, this.#budget()));
     this.#module.observer?.regionEntered(f, this.#budget());
     const writeAll = () => this.#layout.writeAll(() => entry.get() as I32);
-    if (this.#shape.switches) entry.set(entryOf(f, record));
+    const { switches, entries } = this.#shape;
+    const root = this.#blocks[entries[0]!]!.nodes[0]!.record;
+    // Most come in at the root: they need not look it up.
+    if (switches)
+      f.if(
+        record.eq(root),
+        () => entry.set(i32(0)),
+        () => entry.set(entryOf(f, record)),
+      );
     if (this.#goesToEntries()) {
       f.loop((again) => {
         this.#again = again;

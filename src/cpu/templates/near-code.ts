@@ -28,6 +28,8 @@ export interface NearView {
   leaves(record: number): boolean;
   /** Where the jump to a computed address of a record has been seen to go. */
   targets(record: number): readonly number[];
+  /** Whether the conditional jump of a record is so seldom taken that what lies there is not worth its place. */
+  isSeldomTaken(record: number): boolean;
 }
 
 export class NearCode {
@@ -69,7 +71,8 @@ export class NearCode {
         const { kind, next, target } = node;
         const how = kind.template.kind;
         near.push(...node.targets);
-        if (target !== undefined) (kind.calls ? called : near).push(target);
+        const seldom = how === "branch" && this.#view.isSeldomTaken(node.record);
+        if (target !== undefined && !seldom) (kind.calls ? called : near).push(target);
         if (how === "branch") leaders.add(next);
         else if (how !== "plain") {
           // Other jumps come back only if they are calls.
