@@ -17,6 +17,7 @@ import {
   RETURN_STACK,
 } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
+import { ENTERED_OFTEN } from "../runtime/control.ts";
 import type { CodeObserver } from "../runtime/define.ts";
 import { copyFunction } from "../templates/copied-code.ts";
 import { NearCode, type NearView } from "../templates/near-code.ts";
@@ -35,14 +36,29 @@ const LONG_64 = 3;
 
 /** Table slots are u16 in records. */
 const LAST_SLOT = 0xffff;
+/** Regions at most, and bytes of their functions. */
+interface Bound {
+  readonly regions: number;
+  readonly bytes: number;
+}
 /**
- * Regions kept at most, and bytes of their modules; beyond that the oldest go. Bounds what V8 holds for a guest that keeps making new code:
- * a region costs some ten times its bytes.
+ * What is kept of each tier, and of copied functions that were taken out of their place to make room (resting): those of them that are asked
+ * for come back as they are, with all that V8 has made of them. Beyond that the oldest go. Bounds what V8 holds for a guest
+ * that keeps making new code: a region costs some ten times its bytes.
  */
-const BOUNDS: Readonly<Record<Tier, { readonly regions: number; readonly bytes: number }>> = {
-  templates: { regions: 8000, bytes: 24 << 20 },
+export type Bounds = Readonly<Record<Tier | "resting", Bound>>;
+const BOUNDS: Bounds = {
+  templates: { regions: 4000, bytes: 10 << 20 },
+  resting: { regions: 4000, bytes: 6 << 20 },
   region: { regions: 1000, bytes: 6 << 20 },
 };
+/**
+ * A copied function of so many bytes at most, some 40 instructions, is copied again where another leads to it: to go from one function to
+ * another costs as much as a dozen instructions. Of what is larger there would be too much.
+ */
+const COPIED_AGAIN = 4000;
+/** So often is one come to that rests until it is asked for. */
+const PASSES_AT_REST = 50;
 /** After so many bytes of modules and of functions that were dropped together the host is asked to collect what V8 has for them. */
 const COLLECT = 3 << 20;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
@@ -95,8 +111,9 @@ interface Region extends Leaving {
   readonly bytes: number;
   /** Records of all its instructions. */
   readonly instructions: ReadonlySet<number>;
-  /** Records whose handler it is. */
+  /** Records whose handler it is, and which of its entries they are (ENTRY_WORD). */
   readonly records: readonly number[];
+  readonly words: readonly number[];
   /** Jumps that lead back to its beginning, and leave copied code for it. */
   readonly jumps: number[];
   alive: boolean;
@@ -123,6 +140,7 @@ export interface JitPorts extends Thresholds {
   readonly slots: Slots;
   readonly cover: (codePage: number, bytes: number) => void;
   readonly slotOf: (insn: BareInstruction) => number;
+  readonly bounds?: Bounds | undefined;
   /**
    * Collects what nothing holds any longer, where the host can: V8 does not count what modules take, some ten times their bytes, and
    * waits until there is garbage enough in its heap.
@@ -137,6 +155,7 @@ const wordOf = (record: number): number => (REGION_ENTRIES + ((record - ARENA_BA
 
 export class Jit {
   readonly #p: JitPorts;
+  readonly #bounds: Bounds;
   readonly #code: DecodedCode;
   readonly #heat: Heat;
   readonly #halves: Uint16Array;
@@ -146,6 +165,11 @@ export class Jit {
   readonly #templates: TemplateSet;
   /** In order of age. */
   readonly #regions: Readonly<Record<Tier, Set<Region>>> = { templates: new Set(), region: new Set() };
+  /** Copied functions that are not in place, in the order in which they came to rest; and by the records of their entries. */
+  readonly #resting = new Set<Region>();
+  readonly #restingAt = new Map<number, Region>();
+  #restingBytes = 0;
+  /** Those at rest among them. */
   readonly #bySlot = new Map<number, Region>();
   readonly #byPage = new Map<number, Set<Region>>();
   /** Slots to be used again once generated code has returned. */
@@ -167,6 +191,7 @@ export class Jit {
 
   constructor(ports: JitPorts) {
     this.#p = ports;
+    this.#bounds = ports.bounds ?? BOUNDS;
     const { buffer } = ports.memory;
     this.#code = new DecodedCode(buffer);
     this.#halves = new Uint16Array(buffer);
@@ -238,10 +263,10 @@ export class Jit {
     this.#heat.entered(linear);
   }
 
-  /** Regions that are in place, copied templates among them, and bytes of their functions. */
+  /** Regions that are kept, copied templates among them, and bytes of their functions. */
   get held(): { readonly regions: number; readonly bytes: number } {
-    const { templates, region } = this.#regions;
-    return { regions: templates.size + region.size, bytes: this.#heldBytes.templates + this.#heldBytes.region };
+    const { templates, region } = this.#heldBytes;
+    return { regions: this.#bySlot.size, bytes: templates + region + this.#restingBytes };
   }
 
   /** Whether to compile, with so many instructions retired: each time costs, however little there is to compile. */
@@ -274,8 +299,15 @@ export class Jit {
       const root = code.recordAt(place);
       // Another region of this batch has it already, and is entered there.
       if (!roots.delete(root)) continue;
-      // It may be come to inside another function from now on only; if not, it will be asked for again.
-      if (place.tier === "templates" && copied.has(root)) continue;
+      if (place.tier === "templates") {
+        // It may be come to inside another function from now on only; if not, it will be asked for again.
+        if (copied.has(root)) continue;
+        const resting = this.#restingAt.get(root);
+        if (resting) {
+          this.#bringBack(resting);
+          continue;
+        }
+      }
       // Templates are for 64-bit mode; what else would be warm is worth a region soon enough.
       if (place.tier === "templates" && key !== LONG_64) continue;
       const one =
@@ -314,8 +346,10 @@ export class Jit {
     const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
     const near: NearView = {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
-      // What is copied elsewhere is copied again: a way from one function to another costs as much as some dozen instructions.
-      leaves: (record) => this.#regionAt(record) !== undefined,
+      leaves: (record) => {
+        const there = this.#bySlot.get(code.handlerOf(record));
+        return there !== undefined && (there.place.tier === "region" || there.bytes > COPIED_AGAIN);
+      },
       targets: () => [],
       isSeldomTaken: (record) => this.#heat.isSeldomTaken(record),
     };
@@ -425,16 +459,19 @@ export class Jit {
   /** All decoded code is dropped, and the records with it. */
   dropAll(): void {
     this.#forgetCalls();
+    for (const region of this.#bySlot.values()) {
+      region.alive = false;
+      this.#retired.push(region.slot);
+      this.#p.table.set(region.slot, null);
+    }
+    this.#uncollected += this.held.bytes;
     for (const tier of TIERS) {
-      for (const region of this.#regions[tier]) {
-        region.alive = false;
-        this.#retired.push(region.slot);
-        this.#p.table.set(region.slot, null);
-      }
-      this.#uncollected += this.#heldBytes[tier];
       this.#heldBytes[tier] = 0;
       this.#regions[tier].clear();
     }
+    this.#resting.clear();
+    this.#restingAt.clear();
+    this.#restingBytes = 0;
     this.#bySlot.clear();
     this.#byPage.clear();
     this.#heat.clear();
@@ -454,12 +491,8 @@ export class Jit {
   #drop(region: Region): void {
     if (!region.alive) return;
     region.alive = false;
-    const { tier } = region.place;
-    this.#heldBytes[tier] -= region.bytes;
-    for (const record of region.records) {
-      if (this.#code.handlerOf(record) !== region.slot) continue;
-      this.#enterAt(record, this.#code.singleOf(record), 0);
-    }
+    if (this.#resting.has(region)) this.#leaveRest(region);
+    else this.#takeOut(region, 0);
     for (const jump of region.jumps) this.#heat.cool(jump);
     for (const page of region.pages) {
       const set = this.#byPage.get(page);
@@ -469,18 +502,55 @@ export class Jit {
         this.#code.setHasRegions(page, false);
       }
     }
-    this.#regions[tier].delete(region);
     this.#bySlot.delete(region.slot);
     this.#p.table.set(region.slot, null);
     this.#retired.push(region.slot);
   }
 
+  /** The interpreter runs at the entries of a region from now on, which count as come to so often. */
+  #takeOut(region: Region, passes: number): void {
+    const { tier } = region.place;
+    this.#regions[tier].delete(region);
+    this.#heldBytes[tier] -= region.bytes;
+    for (const record of region.records) {
+      if (this.#code.handlerOf(record) === region.slot) this.#enterAt(record, this.#code.singleOf(record), passes);
+    }
+  }
+  #rest(region: Region): void {
+    this.#takeOut(region, ENTERED_OFTEN - PASSES_AT_REST);
+    this.#resting.add(region);
+    this.#restingBytes += region.bytes;
+    for (const record of region.records) this.#restingAt.set(record, region);
+    const { regions, bytes } = this.#bounds.resting;
+    for (const oldest of this.#resting) {
+      if (this.#resting.size <= regions && this.#restingBytes <= bytes) break;
+      this.#drop(oldest);
+    }
+  }
+  #leaveRest(region: Region): void {
+    this.#resting.delete(region);
+    this.#restingBytes -= region.bytes;
+    for (const record of region.records) {
+      if (this.#restingAt.get(record) === region) this.#restingAt.delete(record);
+    }
+  }
+  /** Puts a copied function that rests in its place again, but for entries where another is by now. */
+  #bringBack(region: Region): void {
+    this.#leaveRest(region);
+    this.#regions.templates.add(region);
+    this.#heldBytes.templates += region.bytes;
+    for (const [i, record] of region.records.entries()) {
+      if (this.#code.handlerOf(record) < this.#p.firstSlot) this.#enterAt(record, region.slot, region.words[i]!);
+    }
+  }
+
   #takeSlot(tier: Tier): number {
     const regions = this.#regions[tier];
-    const bounds = BOUNDS[tier];
+    const bounds = this.#bounds[tier];
     for (const region of regions) {
       if (regions.size < bounds.regions && this.#heldBytes[tier] < bounds.bytes) break;
-      this.#drop(region);
+      if (tier === "templates") this.#rest(region);
+      else this.#drop(region);
     }
     const slot = this.#free.pop() ?? (this.#nextSlot <= LAST_SLOT ? this.#nextSlot++ : -1);
     if (slot >= this.#p.table.length) this.#p.table.grow(Math.min(LAST_SLOT + 1, slot + 1024) - this.#p.table.length);
@@ -491,6 +561,7 @@ export class Jit {
     for (const region of swallowed) this.#drop(region);
     const { tier } = place;
     const records: number[] = [];
+    const words: number[] = [];
     entries.forEach((pos, number) => {
       const distance = Math.floor(pos / PAGE);
       const page = pages.find((p) => p.offset === distance)!;
@@ -498,8 +569,10 @@ export class Jit {
       const present = this.#bySlot.get(this.#code.handlerOf(record));
       // An entry beside the root leaves a region that begins there alone; templates leave everything alone.
       if (present && (tier === "templates" || (number > 0 && present.place.tier === "region"))) return;
-      this.#enterAt(record, slot, number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits));
+      const word = number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits);
+      this.#enterAt(record, slot, word);
       records.push(record);
+      words.push(word);
     });
     const bytes = f.code.length;
     this.#heldBytes[tier] += bytes;
@@ -511,6 +584,7 @@ export class Jit {
       patience,
       news: -1,
       records,
+      words,
       jumps: [],
       pages: pages.map((p) => p.codePage),
       alive: true,

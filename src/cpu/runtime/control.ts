@@ -20,7 +20,7 @@ import { codeTlbOffset } from "./tlb.ts";
 
 const SS = 2;
 /** So many times code is come to before the compiler is told; no record has a count to begin with, and one goes on after the last. */
-const ENTERED_OFTEN = 1000;
+export const ENTERED_OFTEN = 1000;
 
 /** Handlers that stand in the table before those of instructions. */
 export const SPECIAL_HANDLERS = ["unused", "refetch", "go_on", "stop", "across", "undefined", "too_long"] as const;
