@@ -48,9 +48,9 @@ interface Bound {
  */
 export type Bounds = Readonly<Record<Tier | "resting", Bound>>;
 const BOUNDS: Bounds = {
-  templates: { regions: 4000, bytes: 10 << 20 },
-  resting: { regions: 4000, bytes: 6 << 20 },
-  region: { regions: 1000, bytes: 6 << 20 },
+  templates: { regions: 4000, bytes: 6 << 20 },
+  resting: { regions: 4000, bytes: 4 << 20 },
+  region: { regions: 1000, bytes: 3 << 20 },
 };
 /**
  * A copied function of so many bytes at most, some 40 instructions, is copied again where another leads to it: to go from one function to
