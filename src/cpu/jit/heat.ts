@@ -163,7 +163,9 @@ export class Heat {
     const { code, registers } = this.#p;
     const codeTlb = registers.get("codeTlb");
     const codePage = code.pageAt(codeTlb, linear);
-    if (codePage === 0 || (tier === "region" && !loops && this.#p.overTemplates(codePage))) return;
+    if (codePage === 0) return;
+    // There are templates for 64-bit mode; above them only loops are worth a region, and elsewhere what is warm is worth one soon enough.
+    if (this.#p.overTemplates(codePage) ? tier === "region" && !loops : tier === "templates") return;
     const offset = Number(linear & 4095n);
     const record = code.recordAt({ codePage, offset });
     if (record === 0) return;

@@ -57,8 +57,8 @@ const BOUNDS: Bounds = {
  * another costs as much as a dozen instructions. Of what is larger there would be too much.
  */
 const COPIED_AGAIN = 4000;
-/** So often is one come to that rests until it is asked for. */
-const PASSES_AT_REST = 50;
+/** What is not to be asked for at once counts as come to so often: some more times, and it is. */
+const PASSES_BEFORE = ENTERED_OFTEN - 50;
 /** After so many bytes of modules and of functions that were dropped together the host is asked to collect what V8 has for them. */
 const COLLECT = 3 << 20;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
@@ -105,6 +105,15 @@ interface Made {
   /** Regions that it takes the place of. */
   readonly swallowed: ReadonlySet<Region>;
   readonly patience: number;
+}
+
+/** What is compiled at once, by records. */
+interface Batch {
+  /** Places that are left to compile. */
+  readonly roots: Set<number>;
+  /** Instructions of its copied functions; and their entries, with how many bytes each of them has. */
+  readonly copied: Set<number>;
+  readonly entries: Map<number, number>;
 }
 
 interface Region extends Leaving {
@@ -291,28 +300,17 @@ export class Jit {
     const module = this.#module(imports);
     const made: Made[] = [];
     const roots = new Set(places.map((place) => code.recordAt(place)));
-    /** Records that have been copied. */
-    const copied = new Set<number>();
+    const batch: Batch = { roots, copied: new Set(), entries: new Map() };
     for (const place of places) {
       const key = code.modeOf(place.codePage);
       if (key !== LONG_64 && key !== PROTECTED_32) continue;
       const root = code.recordAt(place);
       // Another region of this batch has it already, and is entered there.
       if (!roots.delete(root)) continue;
-      if (place.tier === "templates") {
-        // It may be come to inside another function from now on only; if not, it will be asked for again.
-        if (copied.has(root)) continue;
-        const resting = this.#restingAt.get(root);
-        if (resting) {
-          this.#bringBack(resting);
-          continue;
-        }
-      }
-      // Templates are for 64-bit mode; what else would be warm is worth a region soon enough.
-      if (place.tier === "templates" && key !== LONG_64) continue;
+      if (place.tier === "templates" && this.#isAtHand(root, batch)) continue;
       const one =
         place.tier === "templates"
-          ? this.#copy(place, module, roots, copied)
+          ? this.#copy(place, module, batch)
           : this.#compile(place, key, module, roots, made.length);
       if (one) made.push(one);
     }
@@ -337,8 +335,18 @@ export class Jit {
     }
   }
 
+  /** Whether nothing has to be copied for a root. */
+  #isAtHand(root: number, { roots, copied }: Batch): boolean {
+    const resting = this.#restingAt.get(root);
+    if (resting) this.#bringBack(resting, roots);
+    // From now on it may be come to inside another function only; if not, it is asked for again soon.
+    else if (copied.has(root)) this.#halves[wordOf(root)] = PASSES_BEFORE;
+    else return false;
+    return true;
+  }
+
   /** Copies templates for the code around a place. */
-  #copy(place: Place, module: RegionModule, roots: Set<number>, copied: Set<number>): Made | undefined {
+  #copy(place: Place, module: RegionModule, { roots, copied, entries: begun }: Batch): Made | undefined {
     const code = this.#code;
     const { offset } = place;
     const slot = this.#takeSlot("templates");
@@ -348,7 +356,7 @@ export class Jit {
       pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
       leaves: (record) => {
         const there = this.#bySlot.get(code.handlerOf(record));
-        return there !== undefined && (there.place.tier === "region" || there.bytes > COPIED_AGAIN);
+        return there?.place.tier === "region" || (there?.bytes ?? begun.get(record) ?? 0) > COPIED_AGAIN;
       },
       targets: () => [],
       isSeldomTaken: (record) => this.#heat.isSeldomTaken(record),
@@ -363,7 +371,9 @@ export class Jit {
     for (const record of made.records) copied.add(record);
     for (const pos of entries) {
       const distance = Math.floor(pos / PAGE);
-      roots.delete(code.recordAt({ codePage: made.pages.get(distance)!, offset: pos - distance * PAGE }));
+      const record = code.recordAt({ codePage: made.pages.get(distance)!, offset: pos - distance * PAGE });
+      roots.delete(record);
+      begun.set(record, f.code.length);
     }
     return { slot, f, place, entries, pages, instructions: NOT_KEPT, swallowed: new Set(), patience: 0 };
   }
@@ -517,7 +527,7 @@ export class Jit {
     }
   }
   #rest(region: Region): void {
-    this.#takeOut(region, ENTERED_OFTEN - PASSES_AT_REST);
+    this.#takeOut(region, PASSES_BEFORE);
     this.#resting.add(region);
     this.#restingBytes += region.bytes;
     for (const record of region.records) this.#restingAt.set(record, region);
@@ -535,11 +545,12 @@ export class Jit {
     }
   }
   /** Puts a copied function that rests in its place again, but for entries where another is by now. */
-  #bringBack(region: Region): void {
+  #bringBack(region: Region, roots: Set<number>): void {
     this.#leaveRest(region);
     this.#regions.templates.add(region);
     this.#heldBytes.templates += region.bytes;
     for (const [i, record] of region.records.entries()) {
+      roots.delete(record);
       if (this.#code.handlerOf(record) < this.#p.firstSlot) this.#enterAt(record, region.slot, region.words[i]!);
     }
   }
