@@ -14,7 +14,10 @@ export const RECORD = {
   /** Memory operand: offsets of base and index register (of `zero` where absent; VSIB: of a vector register), u16. */
   base: 8,
   index: 10,
-  /** Relative calls: `codeMap` as it was when the record of a target on another page was noted, i32, and that record. */
+  /**
+   * Relative calls, where others have a memory operand: `codeMap` as it was when the record of a target on another page was noted, i32, and
+   * that record.
+   */
   farMap: 8,
   far: 20,
   scale: 12,

@@ -136,8 +136,9 @@ export class Heat {
     }
     // Once more: what is made now may be dropped one day.
     this.cool(jump);
-    this.entered(linear);
-    this.#ask(linear, "region", this.#p.mayLoop(jump, linear), jump);
+    const loops = this.#p.mayLoop(jump, linear);
+    if (!loops) this.entered(linear);
+    this.#ask(linear, "region", loops, jump);
   }
 
   /** Compiled code went to a record that is not compiled, now at a linear address, often. */
