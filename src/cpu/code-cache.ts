@@ -42,10 +42,9 @@ const FPR = offsetOf("fpr0");
 
 const SS = 2;
 /** Instructions that load and store through SS by themselves: what faults there is a stack fault. */
+const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
 /** What `codeMap` never is. */
 const NO_MAP = -1;
-
-const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
 
 export class CodeCache {
   readonly #bytes: Uint8Array;

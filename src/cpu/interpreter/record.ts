@@ -14,12 +14,6 @@ export const RECORD = {
   /** Memory operand: offsets of base and index register (of `zero` where absent; VSIB: of a vector register), u16. */
   base: 8,
   index: 10,
-  /**
-   * Relative calls, where others have a memory operand: `codeMap` as it was when the record of a target on another page was noted, i32, and
-   * that record.
-   */
-  farMap: 8,
-  far: 20,
   scale: 12,
   /** Length of the instruction, u8. */
   length: 13,
@@ -32,6 +26,12 @@ export const RECORD = {
   segmentBase: 20,
   segment: 22,
   addressBytes: 23,
+  /**
+   * Relative calls, where others have a memory operand: `codeMap` as it was when the record of a target on another page was noted, i32, and
+   * that record.
+   */
+  farMap: 8,
+  far: 20,
   /** First immediate, i64; a branch displacement, i32, counts from the next instruction. */
   immediate: 24,
   /** Jumps: how often until the target is worth compiling, i32; counts down as they are taken. */

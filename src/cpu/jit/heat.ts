@@ -143,7 +143,7 @@ export class Heat {
 
   /** Compiled code went to a record that is not compiled, now at a linear address, often. */
   entered(linear: bigint): void {
-    if (this.#p.templates !== undefined) this.#ask(linear, "templates");
+    this.#ask(linear, "templates");
   }
 
   /** Whether a jump has hardly been taken so far. */

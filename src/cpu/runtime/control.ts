@@ -276,21 +276,20 @@ export function controlFunctions(type: IndirectType) {
     const r = record(f);
     const next = nextOf(f, env, r);
     const target = targetOf(f, env, r, next);
-    const link = f.load("i32.load", r, RECORD.link);
-    f.if(link, () => {
-      waitFor(f, env, target, next, budgetOf(f));
-      toCompiled(f, env, link, budgetOf(f));
-    });
+    const to = f.variable(f.load("i32.load", r, RECORD.link));
     // Another page: what was found there last time is at hand with the call itself.
-    f.if(f.loadExpr("i32.load", r, RECORD.farMap).ne(env.get("codeMap")), () => {
-      const { differs, record: to } = remembered(f, env, target);
-      f.if(differs, () => f.returnCall(env.fn("call_computed"), r, target, budgetOf(f)));
-      f.store("i32.store", r, to, RECORD.far);
-      f.store("i32.store", r, env.get("codeMap"), RECORD.farMap);
+    f.if(to.get().eqz(), () => {
+      f.if(f.loadExpr("i32.load", r, RECORD.farMap).ne(env.get("codeMap")), () => {
+        const { differs, record: found } = remembered(f, env, target);
+        f.if(differs, () => f.returnCall(env.fn("call_computed"), r, target, budgetOf(f)));
+        f.store("i32.store", r, found, RECORD.far);
+        f.store("i32.store", r, env.get("codeMap"), RECORD.farMap);
+      });
+      env.set("ripPage", target.and(-4096));
+      to.set(f.load("i32.load", r, RECORD.far));
     });
     waitFor(f, env, target, next, budgetOf(f));
-    env.set("ripPage", target.and(-4096));
-    toCompiled(f, env, f.load("i32.load", r, RECORD.far), budgetOf(f));
+    toCompiled(f, env, to.get(), budgetOf(f));
   });
   const callComputed = runtime("call_computed", "i32 i64 i32", "i32", (f, env) => {
     const target = f.param(1, "i64").get() as I64;
