@@ -19,6 +19,10 @@ export function setV8Flags(): void {
   // Branch hints (WebAssembly branch hinting proposal) move what seldom runs out of the way of compiled code. V8 reads them by a flag
   // before it does by default.
   setFlags("--experimental-wasm-branch-hinting", `--wasm-tiering-budget=${BUDGET.interpreter}`);
+  // A machine's thread decodes and copies code from its first moments on, by many functions of which each runs for some milliseconds. V8
+  // waits for eight calls or so until it begins to see what types they meet, and inlines so much that its compiler takes longer than
+  // they do.
+  setFlags("--no-lazy-feedback-allocation", "--max-inlined-bytecode-size-cumulative=300");
   // Workers made from now on can collect garbage (JitPorts.collect).
   setFlags("--expose-gc");
 }
