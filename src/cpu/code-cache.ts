@@ -6,9 +6,10 @@ import { BASE_RIP, Decoded, type DecodeMode, type Decoder, MAX_LENGTH, NO_REGIST
 import type { OperandSpec, Row } from "../isa/row.ts";
 import type { Addressing } from "./instruction-writer.ts";
 import type { Slots } from "./interpreter/build.ts";
-import { mayBeMemory, REGISTER_KINDS } from "./interpreter/operand.ts";
-import { effectOf, type FlagEffect, isBranch, isSwitch } from "./interpreter/pairs.ts";
+import { mayBeMemory } from "./interpreter/operand.ts";
+import { effectOf, type FlagEffect } from "./interpreter/pairs.ts";
 import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
+import { RowForm } from "./interpreter/row-form.ts";
 import { SAMPLE_INTERVAL } from "./jit/heat.ts";
 import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
@@ -41,8 +42,6 @@ const YMM = offsetOf("ymm0");
 const FPR = offsetOf("fpr0");
 
 const SS = 2;
-/** Instructions that load and store through SS by themselves: what faults there is a stack fault. */
-const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
 /** What `codeMap` never is. */
 const NO_MAP = -1;
 
@@ -56,6 +55,8 @@ export class CodeCache {
   readonly #exports: CodeCacheExports;
   readonly #ramPages: number;
   readonly #decoded = new Decoded();
+  /** By the row's id. */
+  readonly #forms: RowForm[] = [];
   readonly #joined = new Uint8Array(2 * MAX_LENGTH);
   #top = ARENA_BASE;
   /** How often a jump is taken until its target is worth compiling; 0: never. */
@@ -141,12 +142,15 @@ export class CodeCache {
       const length = outcome === "ok" ? d.length : 1;
       this.#cover(page, code, at, Math.min(PAGE, at + length));
       if (outcome === "ok") {
-        this.#write(record, d, at, mode);
-        if (count > 0 && isBranch(d.row)) this.#fuse(record);
-        effects.push(effectOf(d.row, addressingOf(d, mode.codeBits === 64), d.immediateLow));
+        const form = this.#formOf(d.row);
+        const addressing = this.#write(record, d, form, at, mode);
+        if (count > 0 && form.branches) this.#fuse(record);
+        effects.push(
+          addressing === "none" ? (form.effect ?? effectOf(d.row, addressing, d.immediateLow)) : form.memoryEffect,
+        );
         at += length;
         count++;
-        if (d.row.attributes.has("end")) falls = false;
+        falls = !form.ends;
       } else {
         this.#special(
           record,
@@ -186,7 +190,7 @@ export class CodeCache {
     if (following !== 1 && this.#isKnown(memo, following >>> 0)) return real;
     const outcome = this.#decoder.decode(joined, 0, MAX_LENGTH, mode, this.#decoded);
     if (outcome === "ok") {
-      this.#write(real, this.#decoded, at, mode);
+      this.#write(real, this.#decoded, this.#formOf(this.#decoded.row), at, mode);
       this.#special(real + RECORD_SIZE, "go_on", at + this.#decoded.length);
     } else this.#special(real, outcome === "undefined" ? "undefined" : "too_long", at);
     const there = following === 1 ? 0 : (outcome === "ok" ? this.#decoded.length : MAX_LENGTH) - here;
@@ -249,55 +253,43 @@ export class CodeCache {
     this.#view.setUint8(record + RECORD.length, 0);
   }
 
-  #write(record: number, d: Decoded, pageOffset: number, mode: DecodeMode): void {
+  #formOf(row: Row): RowForm {
+    return (this.#forms[row.id] ??= new RowForm(row));
+  }
+
+  #write(record: number, d: Decoded, form: RowForm, pageOffset: number, mode: DecodeMode): Addressing {
     const view = this.#view;
-    const { row } = d;
+    const { row, size, addressSize, rep } = d;
     const mode64 = mode.codeBits === 64;
-    const addressing = addressingOf(d, mode64);
-    const { size, addressSize, rep } = d;
+    const addressing = form.mayBeMemory ? addressingOf(d, mode64) : "none";
     const slot = this.#slots.find(row, { size, addressSize, mode64, rep, addressing });
     view.setUint16(record + RECORD.handler, slot, true);
     view.setUint16(record + RECORD.single, slot, true);
     view.setUint8(record + RECORD.length, d.length);
     view.setUint16(record + RECORD.pageOffset, pageOffset, true);
-    view.setInt32(record + RECORD.displacement, 0, true);
+    view.setInt32(record + RECORD.displacement, form.twoImmediates ? d.immediate2 : 0, true);
     view.setInt32(record + RECORD.immediate, d.immediateLow, true);
-    view.setInt32(
-      record + RECORD.heat,
-      isJump(row)
-        ? isSwitch(row) && this.heat !== 0
-          ? Math.min(this.heat, SAMPLE_INTERVAL)
-          : this.heat
-        : d.immediateHigh,
-      true,
-    );
-    view.setUint8(record + RECORD.segment, ON_STACK.has(row.mnemonic) && !d.isMemory ? SS : d.segment);
+    const heat = form.switches && this.heat !== 0 ? Math.min(this.heat, SAMPLE_INTERVAL) : this.heat;
+    view.setInt32(record + RECORD.heat, form.jumps ? heat : d.immediateHigh, true);
+    view.setUint8(record + RECORD.segment, form.onStack && !d.isMemory ? SS : d.segment);
     view.setUint8(record + RECORD.addressBytes, addressSize / 8);
-    let registers = 0;
-    let immediates = 0;
-    for (const spec of row.operands) {
-      if (d.isMemory && mayBeMemory(spec)) continue;
-      if (spec.kind === "imm" && immediates++ === 1) view.setInt32(record + RECORD.displacement, d.immediate2, true);
-      if (!REGISTER_KINDS.has(spec.kind)) continue;
-      view.setUint16(record + RECORD.register[registers++]!, registerField(spec, d), true);
-    }
-    if (isJump(row)) view.setInt32(record + RECORD.farMap, NO_MAP, true);
-    if (addressing === "none") return;
+    const registers = d.isMemory ? form.besideMemory : form.registers;
+    for (let i = 0; i < registers.length; i++)
+      view.setUint16(record + RECORD.register[i]!, registerField(registers[i]!, d), true);
+    if (form.jumps) view.setInt32(record + RECORD.farMap, NO_MAP, true);
+    if (addressing === "none") return addressing;
     const base = d.base === NO_REGISTER ? ZERO : d.base === BASE_RIP ? offsetOf("ripPage") : GPR + d.base * 8;
     const displacement = d.base === BASE_RIP ? d.displacement + pageOffset + d.length : d.displacement;
     view.setUint16(record + RECORD.base, base, true);
-    const vsib = row.operands.some((o) => o.kind === "vsib");
-    const index = d.index === NO_REGISTER ? ZERO : vsib ? YMM + d.index * 32 : GPR + d.index * 8;
+    const index = d.index === NO_REGISTER ? ZERO : form.vsib ? YMM + d.index * 32 : GPR + d.index * 8;
     view.setUint16(record + RECORD.index, index, true);
     view.setUint8(record + RECORD.scale, d.scale);
-    if (immediates < 2) view.setInt32(record + RECORD.displacement, displacement, true);
+    if (!form.twoImmediates) view.setInt32(record + RECORD.displacement, displacement, true);
     const flat = d.override < 4 ? ZERO : offsetOf(d.override === 4 ? "fs.base" : "gs.base");
     view.setUint16(record + RECORD.segmentBase, flat, true);
+    return addressing;
   }
 }
-
-/** Near transfers of control, which alone always have an operand size of 64 bits in 64-bit mode. */
-export const isJump = (row: Row): boolean => row.attributes.has("f64");
 
 export function addressingOf(d: Decoded, mode64: boolean): Addressing {
   if (!d.isMemory || !d.row.operands.some(mayBeMemory)) return "none";

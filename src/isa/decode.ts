@@ -2,7 +2,7 @@
  * Decoder: guest bytes to a row of the table and its operands (SDM vol. 2, chapter 2). It is built from the rows
  * alone; no opcode is named here but prefixes.
  */
-import type { OpcodeMap, OperandKind, Row } from "./row.ts";
+import type { OperandKind, OperandSpec, Prefix, Row } from "./row.ts";
 
 /** What decides how bytes are read. `codeBits` is 64, or CS.D as 16 or 32; VEX exists in protected mode only. */
 export interface DecodeMode {
@@ -53,30 +53,110 @@ export class Decoded {
   immediate2 = 0;
 }
 
-type Candidates = Row[][];
+/** What may be asked of an instruction's bytes besides its opcode: a bit for each answer. */
+const GIVEN = {
+  noPrefix: 1,
+  operand16: 2,
+  repe: 4,
+  repne: 8,
+  w0: 16,
+  w1: 32,
+  vexL0: 64,
+  vexL1: 128,
+  register: 256,
+  memory: 512,
+  /** VEX.vvvv names a register. */
+  vvvv: 1024,
+  /** REX.B with a one-byte opcode. */
+  rexB: 2048,
+} as const;
+const ANY = 4095;
+/** Mandatory prefixes in the encoding of VEX.pp, the same three otherwise. */
+const PREFIXES = [GIVEN.noPrefix, GIVEN.operand16, GIVEN.repe, GIVEN.repne] as const;
+const ALLOWED_PREFIXES: Readonly<Record<Prefix, number>> = {
+  NP: GIVEN.noPrefix,
+  NFx: GIVEN.noPrefix | GIVEN.operand16,
+  "66": GIVEN.operand16,
+  F3: GIVEN.repe,
+  F2: GIVEN.repne,
+};
+const ALL_PREFIXES = ALLOWED_PREFIXES.NFx | GIVEN.repe | GIVEN.repne;
+
+/** A row as the decoder looks at it, derived from it once: sets and lists are too slow to ask at each instruction. */
+class Candidate {
+  readonly row: Row;
+  readonly modrm: boolean;
+  /** Which bits of ModRM it asks for, and as what. */
+  readonly modrmMask: number;
+  readonly modrmValue: number;
+  /** The answers it takes in 64-bit mode, and elsewhere: none where it does not exist. */
+  readonly in64: number;
+  readonly elsewhere: number;
+  /** The numbers of control, debug or segment registers that ModRM.reg may name. */
+  readonly special: "creg" | "dreg" | "sreg" | undefined;
+  readonly vsib: boolean;
+  readonly lockable: boolean;
+  /** It takes 66 as a mandatory prefix, not as the operand size. */
+  readonly takes66: boolean;
+  readonly force64: boolean;
+  readonly default64: boolean;
+  /** Those that bytes behind ModRM stand for. */
+  readonly immediates: readonly OperandSpec[];
+
+  /** `shared`: another row has the opcode for all register numbers in it (90: NOP and XCHG). */
+  constructor(row: Row, shared: boolean) {
+    const { attributes, operands } = row;
+    this.row = row;
+    this.modrm = row.modrm;
+    this.modrmMask = row.fixed !== undefined ? (row.plusI ? 0xf8 : 0xff) : row.digit !== undefined ? 0x38 : 0;
+    this.modrmValue = (row.fixed ?? (row.digit ?? 0) << 3) & this.modrmMask;
+    let allowed: number = ANY;
+    if (row.vex || row.prefix !== undefined) allowed &= ~ALL_PREFIXES | ALLOWED_PREFIXES[row.prefix ?? "NP"];
+    if (row.vexL !== undefined) allowed &= ~(row.vexL === 0 ? GIVEN.vexL1 : GIVEN.vexL0);
+    // VEX.vvvv is 1111b, register 0 here, where it names none (SDM vol. 2, 2.3.5.6).
+    if (!operands.some((o) => o.kind === "vvvv" || o.kind === "xmmv")) allowed &= ~GIVEN.vvvv;
+    if (row.modrm) allowed &= ~(row.fixed !== undefined ? 0 : formsRefused(row));
+    // With REX.B, 90 is XCHG; F3 90 is PAUSE all the same.
+    if (shared && !row.plusR && row.prefix === undefined) allowed &= ~GIVEN.rexB;
+    // Outside 64-bit mode W that widens a general register is ignored in VEX rows.
+    const ignored = row.vex && operands.some((o) => GENERAL.has(o.kind));
+    const w = row.rexW === undefined ? 0 : row.rexW ? GIVEN.w0 : GIVEN.w1;
+    this.in64 = attributes.has("i64") ? 0 : allowed & ~w;
+    this.elsewhere = attributes.has("o64") || (ignored && row.rexW === true) ? 0 : ignored ? allowed : allowed & ~w;
+    this.special = operands.find((o) => o.kind === "creg" || o.kind === "dreg" || o.kind === "sreg")
+      ?.kind as typeof this.special;
+    this.vsib = operands.some((o) => o.kind === "vsib");
+    this.lockable = attributes.has("lock");
+    this.takes66 = row.prefix === "66";
+    this.force64 = attributes.has("f64");
+    this.default64 = attributes.has("d64");
+    this.immediates = operands.filter((o) => IN_BYTES.has(o.kind));
+  }
+}
+
+type Candidates = Candidate[][];
+
+const emptyMaps = (): Candidates[] => [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
 
 export class Decoder {
-  readonly #legacy: Candidates[] = [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
-  readonly #vex: Candidates[] = [0, 1, 2, 3].map(() => Array.from({ length: 256 }, () => []));
-  /** VEX rows whose W widens a general register; outside 64-bit mode it is ignored there. */
-  readonly #widened = new Set<Row>();
-  /** One-byte opcodes that a register number in the opcode shares with a plain row (90: NOP and XCHG). */
-  readonly #shared = new Set<number>();
+  readonly #legacy = emptyMaps();
+  readonly #vex = emptyMaps();
 
   /** `features` are the CPUID features of the model: a row that needs another is as if it were not there. */
   constructor(rows: readonly Row[], features: ReadonlySet<string>) {
-    for (const row of rows) {
-      if (!row.features.every((f) => features.has(f))) continue;
-      if (row.vex && row.operands.some((o) => GENERAL.has(o.kind))) this.#widened.add(row);
+    const present = rows.filter((row) => row.features.every((f) => features.has(f)));
+    /** One-byte opcodes that hold a register number. */
+    const numbered = new Set<number>();
+    for (const row of present) if (row.plusR && row.map === 0 && !row.vex) numbered.add(row.opcode);
+    for (const row of present) {
+      const shared = row.map === 0 && !row.vex && numbered.has(row.opcode & 0xf8);
+      const candidate = new Candidate(row, shared);
       const table = (row.vex ? this.#vex : this.#legacy)[row.map]!;
-      for (let i = 0; i < (row.plusR ? 8 : 1); i++) table[row.opcode + i]!.push(row);
+      for (let i = 0; i < (row.plusR ? 8 : 1); i++) table[row.opcode + i]!.push(candidate);
     }
     for (const table of [...this.#legacy, ...this.#vex]) {
-      for (const candidates of table) candidates.sort((a, b) => rank(b) - rank(a));
+      for (const candidates of table) candidates.sort((a, b) => rank(b.row) - rank(a.row));
     }
-    this.#legacy[0]!.forEach((rows, opcode) => {
-      if (rows.some((r) => r.plusR) && rows.some((r) => !r.plusR)) this.#shared.add(opcode);
-    });
   }
 
   /** Decodes the instruction at the start of `code`; only `available` bytes may be looked at. */
@@ -113,42 +193,13 @@ export class Decoder {
       d.rex = 0;
     }
 
-    let map: OpcodeMap = 0;
-    let vex = false;
-    let vexPrefix = 0;
+    let map = 0;
+    let tables = this.#legacy;
     let w = (d.rex & 8) !== 0;
-    let vexL = 0;
-    let vvvv = 0;
+    let given: number =
+      rep === 0xf3 ? GIVEN.repe : rep === 0xf2 ? GIVEN.repne : operand16 ? GIVEN.operand16 : GIVEN.noPrefix;
     d.vvvv = 0;
-    if ((byte === 0xc4 || byte === 0xc5) && mode.protectedMode) {
-      if (at >= end) return short;
-      const second = code[start + at]!;
-      if (mode64 || (second & 0xc0) === 0xc0) {
-        if (rep !== 0 || operand16 || d.lock || d.rex !== 0) return (d.outcome = "undefined");
-        vex = true;
-        at++;
-        let last = second;
-        let inverted = second & 0x80 ? 0 : 4;
-        let mapSelect = 1;
-        if (byte === 0xc4) {
-          if (at >= end) return short;
-          inverted |= (second & 0x40 ? 0 : 2) | (second & 0x20 ? 0 : 1);
-          mapSelect = second & 0x1f;
-          last = code[start + at++]!;
-          w = (last & 0x80) !== 0;
-        }
-        if (mapSelect < 1 || mapSelect > 3) return (d.outcome = "undefined");
-        map = mapSelect as OpcodeMap;
-        d.rex = mode64 ? 0x40 | inverted : 0;
-        vvvv = ~(last >> 3) & 15;
-        d.vvvv = mode64 ? vvvv : vvvv & 7;
-        vexL = (last >> 2) & 1;
-        vexPrefix = last & 3;
-        if (at >= end) return short;
-        byte = code[start + at++]!;
-      }
-    }
-    if (!vex && byte === 0x0f) {
+    if (byte === 0x0f) {
       if (at >= end) return short;
       byte = code[start + at++]!;
       map = 1;
@@ -157,65 +208,72 @@ export class Decoder {
         if (at >= end) return short;
         byte = code[start + at++]!;
       }
-    }
-    const candidates = (vex ? this.#vex : this.#legacy)[map]![byte]!;
-    const modrm = at < available ? code[start + at]! : -1;
-    let row: Row | undefined;
-    for (const candidate of candidates) {
-      if (candidate.modrm && modrm < 0) return (d.outcome = short);
-      if (mode64 ? candidate.attributes.has("i64") : candidate.attributes.has("o64")) continue;
-      if (vex) {
-        const wanted = ["NP", "66", "F3", "F2"].indexOf(candidate.prefix ?? "NP");
-        if (wanted !== vexPrefix || (candidate.vexL !== undefined && candidate.vexL !== vexL)) continue;
-        // VEX.vvvv is 1111b, register 0 here, where it names none (SDM vol. 2, 2.3.5.6).
-        if (vvvv !== 0 && !candidate.operands.some((o) => o.kind === "vvvv" || o.kind === "xmmv")) continue;
-      } else if (candidate.prefix !== undefined) {
-        const given = rep === 0xf3 ? "F3" : rep === 0xf2 ? "F2" : operand16 ? "66" : "NP";
-        if (candidate.prefix === "NFx" ? rep !== 0 : candidate.prefix !== given) continue;
+    } else if ((byte === 0xc4 || byte === 0xc5) && mode.protectedMode) {
+      if (at >= end) return short;
+      const second = code[start + at]!;
+      if (mode64 || (second & 0xc0) === 0xc0) {
+        if (rep !== 0 || operand16 || d.lock || d.rex !== 0) return (d.outcome = "undefined");
+        tables = this.#vex;
+        at++;
+        let last = second;
+        let inverted = second & 0x80 ? 0 : 4;
+        map = 1;
+        if (byte === 0xc4) {
+          if (at >= end) return short;
+          inverted |= (second & 0x40 ? 0 : 2) | (second & 0x20 ? 0 : 1);
+          map = second & 0x1f;
+          last = code[start + at++]!;
+          w = (last & 0x80) !== 0;
+        }
+        if (map < 1 || map > 3) return (d.outcome = "undefined");
+        d.rex = mode64 ? 0x40 | inverted : 0;
+        const vvvv = ~(last >> 3) & 15;
+        d.vvvv = mode64 ? vvvv : vvvv & 7;
+        given = PREFIXES[last & 3]! | (last & 4 ? GIVEN.vexL1 : GIVEN.vexL0) | (vvvv === 0 ? 0 : GIVEN.vvvv);
+        if (at >= end) return short;
+        byte = code[start + at++]!;
       }
-      const wide = w && (mode64 || !this.#widened.has(candidate));
-      if (candidate.rexW !== undefined && candidate.rexW !== wide) continue;
-      if (candidate.modrm && !modrmFits(candidate, modrm)) continue;
-      // With REX.B, 90 is XCHG; F3 90 is PAUSE all the same.
-      if (
-        map === 0 &&
-        (d.rex & 1) !== 0 &&
-        this.#shared.has(byte) &&
-        !candidate.plusR &&
-        candidate.prefix === undefined
-      )
-        continue;
-      row = candidate;
+    }
+    const candidates = tables[map]![byte]!;
+    const modrm = at < available ? code[start + at]! : -1;
+    given |= (w ? GIVEN.w1 : GIVEN.w0) | (modrm < 0 ? 0 : modrm < 0xc0 ? GIVEN.memory : GIVEN.register);
+    if (map === 0 && (d.rex & 1) !== 0) given |= GIVEN.rexB;
+    let candidate: Candidate | undefined;
+    for (let i = 0; i < candidates.length; i++) {
+      const c = candidates[i]!;
+      if (c.modrm && modrm < 0) return (d.outcome = short);
+      if ((given & ~(mode64 ? c.in64 : c.elsewhere)) !== 0 || (modrm & c.modrmMask) !== c.modrmValue) continue;
+      candidate = c;
       break;
     }
-    if (!row) return (d.outcome = "undefined");
+    if (!candidate) return (d.outcome = "undefined");
 
+    const { row } = candidate;
     d.row = row;
     d.rep = rep === 0xf3 ? "rep" : rep === 0xf2 ? "repne" : "none";
     d.addressSize = mode64 ? (address ? 32 : 64) : (mode.codeBits === 16) !== address ? 16 : 32;
-    const has66 = operand16 && row.prefix !== "66";
+    const has66 = operand16 && !candidate.takes66;
     if (mode64) {
-      if (w || row.attributes.has("f64")) d.size = 64;
+      if (w || candidate.force64) d.size = 64;
       else if (has66) d.size = 16;
-      else d.size = row.attributes.has("d64") ? 64 : 32;
+      else d.size = candidate.default64 ? 64 : 32;
     } else d.size = (mode.codeBits === 16) !== has66 ? 16 : 32;
     d.opcodeReg = (byte & 7) | ((d.rex & 1) << 3);
     d.isMemory = false;
     d.displacement = 0;
     d.segment = d.override < 0 ? 3 : d.override;
     d.modrm = 0;
-    if (row.modrm) {
+    if (candidate.modrm) {
       at++;
       d.modrm = modrm;
       d.reg = ((modrm >> 3) & 7) | ((d.rex & 4) << 1);
       d.rm = (modrm & 7) | ((d.rex & 1) << 3);
-      const special = row.operands.find((o) => o.kind === "creg" || o.kind === "dreg" || o.kind === "sreg");
+      const { special, vsib } = candidate;
       // REX.R means nothing to segment registers (SDM vol. 2, 2.2.1.2).
-      if (special?.kind === "sreg") d.reg &= 7;
-      if (special && !exists(special.kind, d.reg)) return (d.outcome = "undefined");
-      if (modrm < 0xc0 && (!special || special.kind === "sreg")) {
+      if (special === "sreg") d.reg &= 7;
+      if (special && !exists(special, d.reg)) return (d.outcome = "undefined");
+      if (modrm < 0xc0 && (!special || special === "sreg")) {
         d.isMemory = true;
-        const vsib = row.operands.some((o) => o.kind === "vsib");
         // VSIB is a SIB byte, which 16-bit addresses have none of (SDM vol. 2, 2.3.12).
         if (vsib && (d.addressSize === 16 || (modrm & 7) !== 4)) return (d.outcome = "undefined");
         at =
@@ -227,9 +285,13 @@ export class Decoder {
         if (vsib && (d.reg === d.index || d.reg === d.vvvv || d.index === d.vvvv)) return (d.outcome = "undefined");
       }
     }
-    if (d.lock && !(row.attributes.has("lock") && d.isMemory)) return (d.outcome = "undefined");
-    at = this.#immediates(code, start, at, end, row, d);
-    if (at < 0) return (d.outcome = short);
+    if (d.lock && !(candidate.lockable && d.isMemory)) return (d.outcome = "undefined");
+    d.immediateLow = 0;
+    d.immediateHigh = 0;
+    if (candidate.immediates.length !== 0) {
+      at = this.#immediates(code, start, at, end, candidate.immediates, d);
+      if (at < 0) return (d.outcome = short);
+    }
     d.length = at;
     return (d.outcome = "ok");
   }
@@ -284,11 +346,16 @@ export class Decoder {
     return at + length;
   }
 
-  #immediates(code: Uint8Array, start: number, at: number, end: number, row: Row, d: Decoded): number {
+  #immediates(
+    code: Uint8Array,
+    start: number,
+    at: number,
+    end: number,
+    operands: readonly OperandSpec[],
+    d: Decoded,
+  ): number {
     let first = true;
-    d.immediateLow = 0;
-    d.immediateHigh = 0;
-    for (const operand of row.operands) {
+    for (const operand of operands) {
       let length = 0;
       if (operand.kind === "imm" || operand.kind === "rel") {
         if (operand.width === "z") length = d.size === 16 ? 2 : 4;
@@ -301,11 +368,11 @@ export class Decoder {
         d.index = NO_REGISTER;
         d.scale = 0;
       } else if (operand.kind === "farimm") length = d.size === 16 ? 4 : 6;
-      else if (operand.kind === "xmmi") {
+      else {
         if (at >= end) return -1;
         d.is4 = (code[start + at++]! >> 4) & (d.codeBits === 64 ? 15 : 7);
         continue;
-      } else continue;
+      }
       if (at + length > end) return -1;
       const p = start + at;
       let low = 0;
@@ -335,6 +402,8 @@ export class Decoder {
 
 /** Operands that W widens. */
 const GENERAL: ReadonlySet<OperandKind> = new Set(["reg", "rm", "rmreg", "vvvv"]);
+/** Operands with bytes of their own; `xmmi`: half of one. */
+const IN_BYTES: ReadonlySet<OperandKind> = new Set(["imm", "rel", "moffs", "farimm", "xmmi"]);
 
 /** Rows that ask for more come first. */
 function rank(row: Row): number {
@@ -352,18 +421,16 @@ function exists(kind: OperandKind, number: number): boolean {
   return number < (kind === "sreg" ? 6 : 8);
 }
 
-function modrmFits(row: Row, modrm: number): boolean {
-  if (row.fixed !== undefined) return row.plusI ? (modrm & 0xf8) === (row.fixed & 0xf8) : modrm === row.fixed;
-  if (row.digit !== undefined && ((modrm >> 3) & 7) !== row.digit) return false;
-  const isRegister = modrm >= 0xc0;
+/** Which of the two forms of ModRM the row does not have: GIVEN. */
+function formsRefused(row: Row): number {
   for (const operand of row.syntax) {
-    if (operand.kind === "mem" || operand.kind === "farmem" || operand.kind === "vsib") return !isRegister;
+    if (operand.kind === "mem" || operand.kind === "farmem" || operand.kind === "vsib") return GIVEN.register;
     if (operand.kind === "rmreg" || operand.kind === "mmrm" || operand.kind === "xmmrm") {
-      if (row.operands.some((o) => o.kind === "creg" || o.kind === "dreg")) return true;
-      return isRegister;
+      // Both are the register form here (SDM vol. 2, MOV from and to control registers).
+      return row.operands.some((o) => o.kind === "creg" || o.kind === "dreg") ? 0 : GIVEN.memory;
     }
   }
-  return true;
+  return 0;
 }
 
 const word = (code: Uint8Array, p: number): number =>

@@ -41,13 +41,34 @@ const SIZES = [16, 32, 64] as const;
 const REPS = ["none", "rep", "repne"] as const;
 const ADDRESSINGS: readonly Addressing[] = ["none", "base", "full", "checked"];
 
-/** Numbers a variant within its row; dimensions the row does not depend on are left out. */
-function key(v: Omit<Variant, "row">, row: Row): number {
-  const size = row.sized ? SIZES.indexOf(v.size) : 0;
-  const addressSize = row.attributes.has("asize") ? SIZES.indexOf(v.addressSize) : 0;
-  const mode = row.attributes.has("mode") && v.mode64 ? 1 : 0;
-  const rep = row.attributes.has("rep") ? REPS.indexOf(v.rep) : 0;
-  return (((size * 3 + addressSize) * 2 + mode) * 3 + rep) * 4 + ADDRESSINGS.indexOf(v.addressing);
+/** The slots of a row's variants. */
+class RowSlots {
+  readonly #slots: number[] = [];
+  readonly #bySize: boolean;
+  readonly #byAddressSize: boolean;
+  readonly #byMode: boolean;
+  readonly #byRep: boolean;
+
+  constructor({ sized, attributes }: Row) {
+    this.#bySize = sized;
+    this.#byAddressSize = attributes.has("asize");
+    this.#byMode = attributes.has("mode");
+    this.#byRep = attributes.has("rep");
+  }
+  add(v: Variant, slot: number): void {
+    this.#slots[this.#key(v)] = slot;
+  }
+  find(v: Omit<Variant, "row">): number | undefined {
+    return this.#slots[this.#key(v)];
+  }
+  /** Numbers a variant; dimensions the row does not depend on are left out. */
+  #key({ size, addressSize, mode64, rep, addressing }: Omit<Variant, "row">): number {
+    const bySize = this.#bySize ? SIZES.indexOf(size) : 0;
+    const byAddressSize = this.#byAddressSize ? SIZES.indexOf(addressSize) : 0;
+    const byMode = this.#byMode && mode64 ? 1 : 0;
+    const byRep = this.#byRep ? REPS.indexOf(rep) : 0;
+    return (((bySize * 3 + byAddressSize) * 2 + byMode) * 3 + byRep) * 4 + ADDRESSINGS.indexOf(addressing);
+  }
 }
 
 /** A pair of handlers that run as one. */
@@ -57,23 +78,23 @@ export interface Pair {
 }
 
 export class Slots {
-  readonly #rows: Map<number, number>[] = [];
+  readonly #rows: RowSlots[] = [];
   /** By slot: condition of a branch in 64-bit mode. */
-  readonly #branches = new Map<number, ConditionCode>();
+  readonly #branches: ConditionCode[] = [];
   readonly #pairs = new Map<number, number>();
   readonly #switches = new Set<number>();
   readonly pairs: Pair[] = [];
-  readonly #flagless = new Map<number, number>();
+  readonly #flagless: number[] = [];
   readonly flagless: Variant[] = [];
   readonly #variants: Variant[] = [];
   readonly #pairOf: Pair[] = [];
 
   add(v: Variant, slot: number): void {
     this.#variants[slot] = v;
-    const row = (this.#rows[v.row.id] ??= new Map());
-    row.set(key(v, v.row), slot);
+    const row = (this.#rows[v.row.id] ??= new RowSlots(v.row));
+    row.add(v, slot);
     if (isSwitch(v.row)) this.#switches.add(slot);
-    if (isBranch(v.row) && v.mode64) this.#branches.set(slot, conditionOf(v.row));
+    if (isBranch(v.row) && v.mode64) this.#branches[slot] = conditionOf(v.row);
   }
   /** Is the handler in this slot that of a jump to a computed address? */
   isSwitch(slot: number): boolean {
@@ -93,20 +114,20 @@ export class Slots {
     return this.#pairOf[slot];
   }
   addFlagless(whole: number, variant: Variant, slot: number): void {
-    this.#flagless.set(whole, slot);
+    this.#flagless[whole] = slot;
     this.flagless.push(variant);
   }
   /** Slot of the handler that does the same as handler `slot` but leaves the flags alone, if there is one. */
   withoutFlags(slot: number): number | undefined {
-    return this.#flagless.get(slot);
+    return this.#flagless[slot];
   }
   /** Slot of the handler for two instructions whose own handlers are these, if there is one. */
   pair(first: number, second: number): number | undefined {
-    const condition = this.#branches.get(second);
+    const condition = this.#branches[second];
     return condition === undefined ? undefined : this.#pairs.get(first * 16 + condition);
   }
   find(row: Row, v: Omit<Variant, "row">): number {
-    const slot = this.#rows[row.id]?.get(key(v, row));
+    const slot = this.#rows[row.id]?.find(v);
     if (slot === undefined) throw new Error(`no handler for ${row.mnemonic} ${row.encoding} ${JSON.stringify(v)}`);
     return slot;
   }

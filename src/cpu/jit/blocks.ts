@@ -4,9 +4,10 @@
  */
 import { Decoded, type DecodeMode, type Decoder, MAX_LENGTH } from "../../isa/decode.ts";
 import type { Row } from "../../isa/row.ts";
-import { addressingOf, isJump } from "../code-cache.ts";
+import { addressingOf } from "../code-cache.ts";
 import type { Variant } from "../instruction-writer.ts";
 import { isSwitch } from "../interpreter/pairs.ts";
+import { isJump } from "../interpreter/row-form.ts";
 import type { FlagUse } from "./region-flags.ts";
 import { type Control, type Flow, isShort } from "./short.ts";
 

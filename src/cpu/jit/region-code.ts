@@ -25,6 +25,7 @@ import {
   type ValType,
 } from "../../wasm/index.ts";
 import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { ON_STACK } from "../interpreter/row-form.ts";
 import {
   ARENA_BASE,
   CALL_STACK,
@@ -559,7 +560,5 @@ export class RegionCode {
 }
 
 const SS = 2;
-/** Instructions that load and store through SS by themselves. */
-const ON_STACK = new Set(["POP", "ENTER", "LEAVE"]);
 const throughStack = ({ d, row }: Instruction): boolean =>
   (ON_STACK.has(row.mnemonic) && !d.isMemory ? SS : d.segment) === SS;
