@@ -115,6 +115,10 @@ export const elf = ({ bits, machine, type = 2, entry, segments }: ElfFields): Ui
   return image;
 };
 
+/** What lies behind the vmlinux inside a bzImage: addresses, as relocs.c writes them. `lowered` is missing in new kernels. */
+export const relocationTables = (raised64: number[], lowered: number[] | undefined, raised32: number[]): Uint8Array =>
+  le32(0, ...raised64, ...(lowered === undefined ? [] : [0, ...lowered]), 0, ...raised32);
+
 /** One ELF note. */
 export const note = (owner: string, type: number, description: Uint8Array): Uint8Array => {
   const pad = (n: number) => Math.ceil(n / 4) * 4;

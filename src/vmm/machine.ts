@@ -100,6 +100,7 @@ export class Machine {
       commandLine: boot.commandLine,
       initrd,
       acpiRsdp: this.#pc.rsdp,
+      entropy: options.entropy,
     });
     this.#vcpu.start({ ...entry, registers: { ...entry.registers }, selectors: { ...entry.selectors } });
   }

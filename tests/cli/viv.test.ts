@@ -206,6 +206,19 @@ describe.skipIf(!guestIsThere)("viv run --", () => {
     });
   });
 
+  it("boots the kernel where chance has put it, or with nokaslr where it was linked", async () => {
+    const text = async (...flags: string[]): Promise<string> => {
+      const { out } = await viv(["run", ...flags, "--", "grep", "-w", "_text", "/proc/kallsyms"]);
+      return out.slice(0, 16);
+    };
+    const linked = "ffffffff81000000";
+    expect(await text("--append", "nokaslr")).toBe(linked);
+    const moved = [await text(), await text()];
+    for (const address of moved) expect(address).toMatch(/^ffffffff[89ab][0-9a-f][02468ace]00000$/);
+    // Each of them has some 480 places.
+    expect(moved).not.toEqual([linked, linked]);
+  });
+
   it("reads a script where there is no terminal", async () => {
     expect(await viv(["run"], "echo $((6 * 7))\nexit 4\n")).toEqual({ status: 4, out: "42\n", err: "" });
   });

@@ -5,7 +5,7 @@ import { viewOf } from "./wire.ts";
 
 /**
  * ELF executables as kernels are shipped in (System V ABI, chapters 4 and 5; the x86-64 psABI for machine 62).
- * Only what loading needs: program headers and notes. Sections and relocations are not looked at.
+ * Only what loading needs: program headers and notes. Of sections only is looked where their headers end.
  */
 
 const ident = { magic: u32, class: u8, data: u8, ident_version: u8, ident_rest: blob(9) };
@@ -86,6 +86,8 @@ export interface Elf {
   /** As written in the file: physical or virtual. */
   readonly entry: bigint;
   readonly segments: readonly Segment[];
+  /** Where the file ends by what its headers say: it may have something behind it. */
+  readonly end: number;
 }
 
 export const isElf = (image: Uint8Array): boolean => image.length >= 4 && viewOf(image).getUint32(0, true) === MAGIC;
@@ -117,6 +119,7 @@ export const parseElf = (image: Uint8Array): Elf => {
   if (header.phoff + header.phnum * layout.size > image.length) throw truncated("its program headers");
 
   const segments: Segment[] = [];
+  let end = Math.max(header.phoff + header.phnum * layout.size, header.shoff + header.shnum * header.shentsize);
   for (let i = 0; i < header.phnum; i++) {
     const { type, offset, vaddr, paddr, filesz, memsz, align } = layout.read(
       viewOf(image),
@@ -130,9 +133,10 @@ export const parseElf = (image: Uint8Array): Elf => {
         `segment ${i} of the ELF file is larger in the file than in memory; get it again`,
       );
     }
+    end = Math.max(end, offset + filesz);
     segments.push({ type, vaddr: BigInt(vaddr), paddr, memsz, align, bytes: image.subarray(offset, offset + filesz) });
   }
-  return { bits: wide ? 64 : 32, entry: BigInt(header.entry), segments };
+  return { bits: wide ? 64 : 32, entry: BigInt(header.entry), segments, end };
 };
 
 const loadable = (elf: Elf): Segment[] => elf.segments.filter((s) => s.type === PT_LOAD && s.memsz > 0);
@@ -157,11 +161,20 @@ export const physicalEntry = (elf: Elf): number => {
   return entry;
 };
 
+/** The physical addresses from the lowest segment's first to behind the highest's last. */
+export const linkedRange = (elf: Elf): { readonly start: number; readonly end: number } => {
+  const segments = loadable(elf);
+  return {
+    start: Math.min(...segments.map((s) => s.paddr)),
+    end: Math.max(...segments.map((s) => s.paddr + s.memsz)),
+  };
+};
+
 /**
- * Copies the loadable segments to their physical addresses. Returns where the highest ends.
+ * Copies the loadable segments to their physical addresses, `moved` bytes higher. Returns where the highest ends.
  * Their total is bounded: a file whose segments all overlap would else have RAM cleared many times over.
  */
-export const loadSegments = (layout: Layout, elf: Elf, entry: number): number => {
+export const loadSegments = (layout: Layout, elf: Elf, entry: number, moved = 0): number => {
   const segments = loadable(elf);
   if (!segments.some((s) => holds(s.paddr, s.memsz, entry))) {
     throw new VivError(
@@ -178,10 +191,10 @@ export const loadSegments = (layout: Layout, elf: Elf, entry: number): number =>
   }
   let end = 0;
   for (const { paddr, memsz, bytes } of segments) {
-    const target = layout.claim(paddr, memsz);
+    const target = layout.claim(paddr + moved, memsz);
     target.set(bytes);
     target.fill(0, bytes.length);
-    end = Math.max(end, paddr + memsz);
+    end = Math.max(end, paddr + moved + memsz);
   }
   return end;
 };

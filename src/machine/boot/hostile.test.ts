@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { bzImage, elf, le32, multibootHeader, note } from "../../../tests/kernel-images.ts";
+import { bzImage, elf, le32, multibootHeader, note, relocationTables } from "../../../tests/kernel-images.ts";
 import { MiB, VivError } from "../../base/index.ts";
 import { GuestRam } from "../memory.ts";
 import { extractVmlinux, loadKernel } from "./index.ts";
@@ -27,6 +27,10 @@ const images = {
     ],
   }),
   vmlinux: elf({ bits: 64, entry: 0x1000000, segments: [{ vaddr, paddr: 0x1000000, bytes: code, memsz: 0x9000 }] }),
+  payload: Uint8Array.from([
+    ...elf({ bits: 64, entry: 0x1000000, segments: [{ vaddr, paddr: 0x1000000, bytes: code, memsz: 0x9000 }] }),
+    ...relocationTables([0x81000010], [0x81000020], [0x81000030, 0x81008ffc]),
+  ]),
   "Multiboot with addresses": mb(multibootHeader(0x10003, 0x100020, 0x100000, 0, 0x101000, 0x100000)),
   "Multiboot ELF": elf({ bits: 32, entry: 0x100000, segments: [{ paddr: 0x100000, bytes: mb(multibootHeader(3)) }] }),
 };
@@ -52,6 +56,8 @@ const edit = fc.record({
   value: fc.oneof(edge, fc.nat(0xffffffff)),
 });
 
+const entropy = { fill: (into: Uint8Array) => void into.fill(0x55) };
+
 describe("a mutated image", () => {
   const bytes = new Uint8Array(24 * MiB);
   const ram = new GuestRam(bytes);
@@ -70,7 +76,7 @@ describe("a mutated image", () => {
       }
       bytes.fill(0xcc, 0xa0000, 0x100000);
       try {
-        const entry = loadKernel(ram, mutant, { commandLine: "x", initrd: code, acpiRsdp: 0xe0000 });
+        const entry = loadKernel(ram, mutant, { commandLine: "x", initrd: code, acpiRsdp: 0xe0000, entropy });
         loaded++;
         expect(ram.offset(entry.rip, 1)).toBeGreaterThanOrEqual(0);
         expect(ram.offset(entry.gdt.base, entry.gdt.limit + 1)).toBeGreaterThanOrEqual(0);

@@ -72,6 +72,8 @@ const SECTOR = 512;
 const DEFAULT_SETUP_SECTS = 4;
 
 const LOADED_HIGH = 0x01;
+/** Tells the kernel that it was moved, so that it chooses where its other mappings lie, too. */
+const KASLR_FLAG = 0x02;
 const CAN_USE_HEAP = 0x80;
 const XLF_KERNEL_64 = 0x1;
 const UNREGISTERED_LOADER = 0xff;
@@ -237,10 +239,16 @@ export const loadBzImage = (layout: Layout, image: Uint8Array, request: BootRequ
 const VMLINUX_CMDLINE_SIZE = 2047;
 const VMLINUX_VERSION = 0x020f;
 
-/** Starts a vmlinux, already in memory, at its ELF entry, with a zero page as a bzImage would get it. */
-export const enterVmlinux = (layout: Layout, entry: number, request: BootRequest): EntryState => {
+/** Starts a vmlinux, already in memory, at its ELF entry, with a zero page as a bzImage would get it. `random`: it has KASLR. */
+export const enterVmlinux = (layout: Layout, entry: number, request: BootRequest, random = false): EntryState => {
   const header = bootParams
-    .encode({ boot_flag: BOOT_FLAG, header: HDRS, version: VMLINUX_VERSION, cmdline_size: VMLINUX_CMDLINE_SIZE })
+    .encode({
+      boot_flag: BOOT_FLAG,
+      header: HDRS,
+      version: VMLINUX_VERSION,
+      loadflags: random ? KASLR_FLAG : 0,
+      cmdline_size: VMLINUX_CMDLINE_SIZE,
+    })
     .subarray(offsets.setup_sects, SETUP_HEADER_LIMIT);
   const zeroPage = putZeroPage(layout, request, {
     header,

@@ -7,6 +7,7 @@ import { Layout } from "./layout.ts";
 import { enterVmlinux, isBzImage, loadBzImage } from "./linux.ts";
 import { memoryMap } from "./memory-map.ts";
 import { findMultiboot, loadMultiboot } from "./multiboot.ts";
+import { loadPayload, payloadIn } from "./payload.ts";
 import { loadPvh, pvhEntry } from "./pvh.ts";
 import type { BootRequest } from "./request.ts";
 
@@ -14,7 +15,7 @@ const ACCEPTED = "a Linux bzImage or vmlinux, or an ELF file with a PVH note or 
 
 /**
  * Puts a kernel into guest RAM and says how to start it. The kind of image is told by its content, in QEMU's order:
- * bzImage, Multiboot, PVH; then a vmlinux without a PVH note.
+ * bzImage, Multiboot, what is inside a bzImage, PVH; then a vmlinux without a PVH note.
  * The image, like all files, is hostile: a bad one ends in a VivError that says what to do.
  */
 export const loadKernel = (ram: GuestRam, image: Uint8Array, request: BootRequest): EntryState => {
@@ -34,6 +35,8 @@ export const loadKernel = (ram: GuestRam, image: Uint8Array, request: BootReques
 
 const loadElf = (layout: Layout, image: Uint8Array, request: BootRequest): EntryState => {
   const elf = parseElf(image);
+  const payload = payloadIn(image, elf);
+  if (payload !== undefined) return loadPayload(layout, payload, request);
   const pvh = pvhEntry(elf);
   if (pvh !== undefined) return loadPvh(layout, elf, pvh, request);
   if (!isUpperHalfKernel(elf)) {

@@ -1,4 +1,5 @@
 import { type Gpa, gpa, VivError } from "../../base/index.ts";
+import type { Entropy } from "../ports.ts";
 import type { Layout } from "./layout.ts";
 import { hex, mib, PAGE } from "./layout.ts";
 import type { MemoryRegion } from "./memory-map.ts";
@@ -21,6 +22,8 @@ export interface BootRequest {
   /** Guest physical address of the ACPI root pointer; 0 when there are no tables. */
   readonly acpiRsdp: number;
   readonly reserved?: readonly MemoryRegion[] | undefined;
+  /** Where a kernel is put by chance (KASLR); without it, it lies where it was linked. */
+  readonly entropy?: Entropy | undefined;
 }
 
 export const modulesOf = (request: BootRequest): readonly BootModule[] => [

@@ -41,6 +41,15 @@ export const archives: Archives = {
   },
 };
 
+/** The whole of a compressed stream, which comes to `size` bytes. */
+export async function decompress(compression: Compression, data: Uint8Array, size: number): Promise<Uint8Array> {
+  return whole(
+    DECOMPRESSORS[compression](chunks(data, () => undefined)) as ReadableStream<Uint8Array>,
+    size,
+    compression,
+  );
+}
+
 interface TarEntry {
   readonly header: { readonly name: string; readonly size: number; readonly type?: string };
   readonly body: ReadableStream<Uint8Array>;

@@ -15,6 +15,7 @@ import {
   VirtualMachine,
 } from "../../vmm/index.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
+import { unpackedKernel } from "./kernel-cache.ts";
 import { makeMachineThread } from "./machine-thread.ts";
 
 /** How often is looked where the machine's thread is, for statistics. */
@@ -52,7 +53,9 @@ export class Vm extends VirtualMachine {
       const [boot, engine] = await Promise.all([
         config.kernel === undefined
           ? defaultGuest(config, console, onProgress)
-          : bootOwnKernel(config, config.kernel, (name) => resolve(name)),
+          : bootOwnKernel(config, config.kernel, (name, what) =>
+              what === "kernel" ? unpackedKernel(resolve(name)) : resolve(name),
+            ),
         import("./engine-cache.ts").then(({ keptEngine }) => keptEngine("interpreter")),
       ]);
       memory = createGuestMemory(config.memory);
@@ -87,5 +90,6 @@ async function defaultGuest(
     import("../../image/index.ts"),
     import("./guest.ts"),
   ]);
-  return bootDefaultGuest(await buildDefaultGuest(guestPorts(), progress && { progress }), config, console);
+  const guest = await buildDefaultGuest(guestPorts(), progress && { progress });
+  return bootDefaultGuest({ ...guest, kernel: await unpackedKernel(guest.kernel) }, config, console);
 }
