@@ -8,17 +8,19 @@ import type { Addressing } from "./instruction-writer.ts";
 import type { Slots } from "./interpreter/build.ts";
 import { mayBeMemory } from "./interpreter/operand.ts";
 import { effectOf, type FlagEffect } from "./interpreter/pairs.ts";
-import { ACROSS, CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
+import { ACROSS, CODE_MAP, CODE_PAGE, RECORD, RECORD_SIZE } from "./interpreter/record.ts";
 import { RowForm } from "./interpreter/row-form.ts";
 import { SAMPLE_INTERVAL } from "./jit/heat.ts";
-import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, RAM_BASE } from "./memory-map.ts";
+import { ARENA_BASE, ARENA_END, CODE_PAGE_INDEX, EMPTY_MAP, RAM_BASE } from "./memory-map.ts";
 import type { Registers } from "./registers.ts";
 import { slotOf } from "./runtime/control.ts";
 import { offsetOf } from "./state.ts";
 
 const PAGE = 4096;
-/** Longest run of instructions decoded at once. */
+/** Longest run of instructions decoded at once, and the most parts of a code page's map it may need. */
 const BLOCK_LIMIT = 64;
+const BLOCK_PARTS = Math.ceil((BLOCK_LIMIT * MAX_LENGTH) / CODE_MAP.covers) + 1;
+const FIRST_FREE = EMPTY_MAP + CODE_MAP.size;
 
 /** How the values of `codeKey` decode. */
 export const CODE_KEYS: readonly DecodeMode[] = [
@@ -55,10 +57,12 @@ export class CodeCache {
   readonly #exports: CodeCacheExports;
   readonly #ramPages: number;
   readonly #decoded = new Decoded();
+  /** Where the instructions of the block that is being decoded are. */
+  readonly #offsets = new Uint16Array(BLOCK_LIMIT + 1);
   /** By the row's id. */
   readonly #forms: RowForm[] = [];
   readonly #joined = new Uint8Array(2 * MAX_LENGTH);
-  #top = ARENA_BASE;
+  #top = FIRST_FREE;
   /** How often a jump is taken until its target is worth compiling; 0: never. */
   heat = 0;
   /** Called when all records are dropped. */
@@ -96,6 +100,8 @@ export class CodeCache {
     this.#words[(page + CODE_PAGE.next) >> 2] = this.#words[index]!;
     this.#words[(page + CODE_PAGE.ramOffset) >> 2] = ramOffset;
     this.#words[(page + CODE_PAGE.mode) >> 2] = key;
+    const maps = (page + CODE_PAGE.maps) >> 2;
+    this.#words.fill(EMPTY_MAP, maps, maps + CODE_MAP.parts);
     this.#words[index] = page;
     return page;
   }
@@ -105,7 +111,7 @@ export class CodeCache {
     const index = CODE_PAGE_INDEX >> 2;
     this.#words.fill(0, index, index + this.#ramPages);
     this.#bytes.fill(0, ARENA_BASE, this.#top);
-    this.#top = ARENA_BASE;
+    this.#top = FIRST_FREE;
     this.onFlush();
     this.#registers.set("codeEpoch", this.#registers.get("codeEpoch") + 1);
     this.#exports.flush_code_tlb();
@@ -121,13 +127,12 @@ export class CodeCache {
   decode(page: number, offset: number): number {
     const ramOffset = this.#words[(page + CODE_PAGE.ramOffset) >> 2]! >>> 0;
     const key = this.#words[(page + CODE_PAGE.mode) >> 2]!;
-    if (this.#top + (BLOCK_LIMIT + 5) * RECORD_SIZE > ARENA_END) {
+    if (this.#top + (BLOCK_LIMIT + 5) * RECORD_SIZE + BLOCK_PARTS * CODE_MAP.size > ARENA_END) {
       this.flush();
       page = this.newPage(ramOffset, key);
     }
     const mode = CODE_KEYS[key]!;
     const d = this.#decoded;
-    const map = (page + CODE_PAGE.map) >> 2;
     const first = this.#top;
     const code = RAM_BASE + ramOffset;
     let at = offset;
@@ -135,10 +140,11 @@ export class CodeCache {
     let falls = true;
     const effects: FlagEffect[] = [];
     this.#words[(page + CODE_PAGE.decodes) >> 2]!++;
-    while (count < BLOCK_LIMIT && at < PAGE && this.#words[map + at] === 0) {
+    let decoded = 0;
+    while (count < BLOCK_LIMIT && at < PAGE && this.#words[this.#cellOf(page, at)] === 0) {
       const record = this.#take();
       const outcome = this.#decoder.decode(this.#bytes, code + at, Math.min(MAX_LENGTH, PAGE - at), mode, d);
-      this.#words[map + at] = record;
+      this.#offsets[decoded++] = at;
       const length = outcome === "ok" ? d.length : 1;
       this.#cover(page, code, at, Math.min(PAGE, at + length));
       if (outcome === "ok") {
@@ -168,8 +174,24 @@ export class CodeCache {
       if (!falls) break;
     }
     if (falls) this.#special(this.#take(), "go_on", at);
+    // Not before: parts of the map would lie between the records.
+    for (let i = 0; i < decoded; i++) this.#note(page, this.#offsets[i]!, first + i * RECORD_SIZE);
     this.#dropFlags(first, effects);
     return first;
+  }
+
+  /** Where the map of a code page says what is decoded at an offset, in words. */
+  #cellOf(page: number, offset: number): number {
+    const map = this.#words[(page + CODE_PAGE.maps + Math.floor(offset / CODE_MAP.covers) * 4) >> 2]!;
+    return (map >> 2) + (offset % CODE_MAP.covers);
+  }
+  #note(page: number, offset: number, record: number): void {
+    const part = (page + CODE_PAGE.maps + Math.floor(offset / CODE_MAP.covers) * 4) >> 2;
+    if (this.#words[part] === EMPTY_MAP) {
+      this.#words[part] = this.#top;
+      this.#top += CODE_MAP.size;
+    }
+    this.#words[this.#cellOf(page, offset)] = record;
   }
 
   /** The record to run for an instruction across two pages; 0 with an exception pending. */

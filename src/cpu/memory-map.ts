@@ -121,6 +121,9 @@ export const CODE_PAGE_INDEX = 1 * MiB;
 export const ARENA_BASE = 8 * MiB;
 export const ARENA_END = 72 * MiB;
 
+/** Part of a code page's map for what nothing is decoded of (interpreter/record.ts, CODE_MAP): always zero. */
+export const EMPTY_MAP = ARENA_BASE;
+
 /** For each record of the arena, 16 bits: which entry of its region it is, where it is one (jit/region-code.ts). */
 export const REGION_ENTRIES = ARENA_END;
 /** Bytes of the arena for a byte of entries. */

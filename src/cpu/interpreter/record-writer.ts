@@ -19,13 +19,14 @@ import {
 import { LazyFlags } from "../flags.ts";
 import { InstructionWriter, LOAD, STORE, type Variant } from "../instruction-writer.ts";
 import { RETURN_SIZE, RETURN_STACK, STATE_BASE } from "../memory-map.ts";
+import { recordIn } from "../runtime/code-map.ts";
 import type { RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { differs } from "../runtime/jump-cache.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
 import { offsetOf } from "../state.ts";
 import { operandsOf, type Register } from "./operand.ts";
-import { CODE_PAGE, RECORD } from "./record.ts";
+import { RECORD } from "./record.ts";
 
 const RSP = 4;
 const UPPER_HALF = 16;
@@ -227,8 +228,7 @@ export abstract class RecordWriter extends InstructionWriter {
     const entry = f.let(codeTlbOffset(target.wrap()).add(this.get("codeTlb")));
     const page = f.let(target.and(-4096));
     f.if(f.loadExpr("i64.load", entry, 0).eq(page).and(this.ready(1)), () => {
-      const at = f.loadExpr("i32.load", entry, 8).add(target.wrap().and(4095).shl(2));
-      const record = f.load("i32.load", at, CODE_PAGE.map);
+      const record = recordIn(f, f.loadExpr("i32.load", entry, 8) as I32, f.let(target.wrap()));
       f.if(record, () => {
         if (counts) this.warm(() => target);
         else this.flushStack();

@@ -49,7 +49,13 @@ export const ACROSS = {
   mask: 16,
 } as const;
 
-/** A code page: decoded code of one page of RAM in one mode. A header, then one record pointer (i32) per byte of the page. */
+/**
+ * The map of a code page has a record pointer (i32) for each byte, and comes in parts: code lies in few places of most pages, as far as it
+ * runs. Where nothing was decoded yet the part is one that stays empty (memory-map.ts, EMPTY_MAP).
+ */
+export const CODE_MAP = { parts: 16, covers: 256, size: 256 * 4 } as const;
+
+/** A code page: decoded code of one page of RAM in one mode. A header, then pointers to the parts of its map (i32). */
 export const CODE_PAGE = {
   /** Next code page of the same RAM page in another mode, i32. */
   next: 0,
@@ -63,6 +69,6 @@ export const CODE_PAGE = {
   coverage: 16,
   /** Blocks that were decoded in it, i32. */
   decodes: 24,
-  map: 32,
-  size: 32 + 4096 * 4,
+  maps: 32,
+  size: 32 + CODE_MAP.parts * 4,
 } as const;

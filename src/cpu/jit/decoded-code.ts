@@ -1,5 +1,5 @@
 /** The compiler's view of decoded code in linear memory: code TLB, code pages, records. */
-import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { CODE_MAP, CODE_PAGE, RECORD } from "../interpreter/record.ts";
 import { CODE_TLB_ENTRIES, CODE_TLB_ENTRY_SIZE, RAM_BASE } from "../memory-map.ts";
 
 /** An instruction by its code page and its offset there. */
@@ -34,7 +34,8 @@ export class DecodedCode {
   }
   /** The record of a decoded instruction, or 0. */
   recordAt({ codePage, offset }: CodeOffset): number {
-    return this.words[(codePage + CODE_PAGE.map + offset * 4) >> 2]!;
+    const map = this.words[(codePage + CODE_PAGE.maps + Math.floor(offset / CODE_MAP.covers) * 4) >> 2]!;
+    return this.words[(map >> 2) + (offset % CODE_MAP.covers)]!;
   }
   /** Blocks that were decoded in some pages so far. */
   decodesOf(codePages: readonly number[]): number {

@@ -49,7 +49,7 @@ interface Bound {
 export type Bounds = Readonly<Record<Tier | "resting", Bound>>;
 const BOUNDS: Bounds = {
   templates: { regions: 4000, bytes: 6 << 20 },
-  resting: { regions: 4000, bytes: 4 << 20 },
+  resting: { regions: 4000, bytes: 3 << 20 },
   region: { regions: 1000, bytes: 3 << 20 },
 };
 /**
@@ -60,7 +60,7 @@ const COPIED_AGAIN = 4000;
 /** What is not to be asked for at once counts as come to so often: some more times, and it is. */
 const PASSES_BEFORE = ENTERED_OFTEN - 50;
 /** After so many bytes of modules and of functions that were dropped together the host is asked to collect what V8 has for them. */
-const COLLECT = 3 << 20;
+const COLLECT = 3 << 19;
 /** A region's page may be this many pages from its root's: as far as an entry word can say. */
 const MAX_DISTANCE = 100;
 

@@ -24,7 +24,7 @@ import {
   type Local,
   type ValType,
 } from "../../wasm/index.ts";
-import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { CODE_MAP, CODE_PAGE, RECORD } from "../interpreter/record.ts";
 import { ON_STACK } from "../interpreter/row-form.ts";
 import {
   ARENA_BASE,
@@ -36,6 +36,7 @@ import {
   REGION_MISSES,
   STATE_BASE,
 } from "../memory-map.ts";
+import { recordIn } from "../runtime/code-map.ts";
 import type { CodeObserver, RuntimeEnv } from "../runtime/define.ts";
 import { EXIT } from "../runtime/exits.ts";
 import { codeTlbOffset } from "../runtime/tlb.ts";
@@ -279,7 +280,14 @@ export class RegionCode {
     this.#target.set(this.linear(pos));
     const page = this.#pageOf(pos);
     // Where the record of the target is found, if it has one; address 0 holds none.
-    this.#record.set(i32(page ? page.codePage + CODE_PAGE.map + (pos - page.distance * 4096) * 4 : 0));
+    if (!page) {
+      this.#record.set(i32(0));
+      return;
+    }
+    const offset = pos - page.distance * 4096;
+    const part = Math.floor(offset / CODE_MAP.covers);
+    const map = this.f.loadExpr("i32.load", i32(page.codePage + part * 4), CODE_PAGE.maps) as I32;
+    this.#record.set(map.add((offset % CODE_MAP.covers) * 4));
   }
   /** To an address that is not known. */
   indirect(target: I64, isSwitch: boolean): void {
@@ -405,7 +413,7 @@ export class RegionCode {
     const budget = this.budget.get() as I32;
     const ready = budget.gtS(this.#get("attention"));
     f.if(f.loadExpr("i64.load", tlbEntry, 0).eq(page).and(ready), () => {
-      const record = f.load("i32.load", f.loadExpr("i32.load", tlbEntry, 8).add(low.and(4095).shl(2)), CODE_PAGE.map);
+      const record = recordIn(f, f.loadExpr("i32.load", tlbEntry, 8) as I32, low);
       f.if(record, () => {
         if (many) {
           f.if(f.loadExpr("i32.load16_u", record, RECORD.handler).eq(this.#slot), () => {

@@ -3,8 +3,8 @@
  * pages that hold decoded code. What is not plain RAM goes through the bounce buffer.
  */
 import { type FunctionBuilder, type I32, type I64, i32, i64, type Local, op } from "../../wasm/index.ts";
-import { CODE_PAGE, RECORD } from "../interpreter/record.ts";
-import { CODE_PAGE_INDEX, RAM_BASE, TLB_NONE } from "../memory-map.ts";
+import { CODE_MAP, CODE_PAGE, RECORD } from "../interpreter/record.ts";
+import { CODE_PAGE_INDEX, EMPTY_MAP, RAM_BASE, TLB_NONE } from "../memory-map.ts";
 import { WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { ACCESS } from "./paging.ts";
@@ -281,16 +281,24 @@ const codeWrite = runtime("code_write", "i32 i32", "", (f, env) => {
 const invalidatePage = runtime("invalidate_page", "i32", "", (f, env) => {
   const page = f.let(f.param(0, "i32").get());
   f.if(f.load("i32.load", page, CODE_PAGE.regions), () => f.call(env.fn("drop_regions"), page));
-  const at = f.variable(page);
-  const end = f.let(page.add(4096 * 4));
-  f.loop((again) => {
-    const record = f.load("i32.load", at.get(), CODE_PAGE.map);
-    f.if(record, () => {
-      f.store("i32.store", record, i32(REFETCH_SLOT | (REFETCH_SLOT << 16)), RECORD.handler);
-      f.store("i32.store", at.get(), i32(0), CODE_PAGE.map);
+  const part = f.variable(page);
+  const behind = f.let(page.add(CODE_MAP.parts * 4));
+  f.loop((nextPart) => {
+    const at = f.variable(f.load("i32.load", part.get(), CODE_PAGE.maps));
+    f.if(at.get().ne(EMPTY_MAP), () => {
+      const end = f.let(at.get().add(CODE_MAP.size));
+      f.loop((again) => {
+        const record = f.load("i32.load", at.get());
+        f.if(record, () => {
+          f.store("i32.store", record, i32(REFETCH_SLOT | (REFETCH_SLOT << 16)), RECORD.handler);
+          f.store("i32.store", at.get(), i32(0));
+        });
+        at.set(at.get().add(4));
+        f.brIf(again, at.get().ltU(end));
+      });
     });
-    at.set(at.get().add(4));
-    f.brIf(again, at.get().ltU(end));
+    part.set(part.get().add(4));
+    f.brIf(nextPart, part.get().ltU(behind));
   });
   f.store("i64.store", page, i64(0), CODE_PAGE.coverage);
 });

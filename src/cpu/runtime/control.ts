@@ -11,6 +11,7 @@ import {
   RETURNS,
 } from "../memory-map.ts";
 import { offsetOf } from "../state.ts";
+import { recordIn } from "./code-map.ts";
 import { STEP, WATCH } from "./debug.ts";
 import { type RuntimeEnv, runtime } from "./define.ts";
 import { EXIT } from "./exits.ts";
@@ -118,10 +119,10 @@ const lookup = runtime("lookup", "i64", "i32", (f, env) => {
       return fetched;
     },
   );
-  const offset = f.let(linear.wrap().and(4095));
-  const record = f.load("i32.load", page.add(offset.shl(2)), CODE_PAGE.map);
+  const low = f.let(linear.wrap());
+  const record = recordIn(f, page, low);
   f.if(record, () => f.return(record));
-  f.return(f.callFor("i32", env.fn("decode"), page, offset));
+  f.return(f.callFor("i32", env.fn("decode"), page, low.and(4095)));
 });
 
 function codeTlbEntry(f: FunctionBuilder, env: RuntimeEnv, linear: I64): I32 {
@@ -173,8 +174,7 @@ export function controlFunctions(type: IndirectType) {
     // The common way without a call: the page is in the code TLB and the byte has a record.
     const entry = codeTlbEntry(f, env, linear);
     f.if(f.loadExpr("i64.load", entry, 0).eq(linear.and(-4096)), () => {
-      const at = f.loadExpr("i32.load", entry, 8).add(linear.wrap().and(4095).shl(2));
-      const to = f.load("i32.load", at, CODE_PAGE.map);
+      const to = recordIn(f, f.loadExpr("i32.load", entry, 8) as I32, f.let(linear.wrap()));
       f.if(to, () => {
         env.set("ripPage", linear.and(-4096));
         known?.(to);
