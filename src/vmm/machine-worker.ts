@@ -2,6 +2,7 @@
 import { VivError } from "../base/index.ts";
 import { CountingCpu, Cpu, type GeneratedParts, LockstepCpu, software } from "../cpu/index.ts";
 import { PHYSICAL_BITS } from "../cpu/runtime/paging.ts";
+import type { ImageSource } from "../machine/boot/index.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
 import { guestRam } from "./guest-memory.ts";
 import { MachineLink } from "./link.ts";
@@ -16,8 +17,8 @@ export interface MachineHost {
   readonly generated?: GeneratedParts;
   /** JitPorts.collect. */
   readonly collect?: (() => void) | undefined;
-  /** The content of a file that the BootSpec names; `what` explains it in messages. Throws a VivError where it cannot be read. */
-  readFile(name: string, what: string): Uint8Array;
+  /** A file that the BootSpec names; `what` explains it in messages. It and its methods throw a VivError where it cannot be read. */
+  readFile(name: string, what: string): ImageSource;
   /** Sends the host's thread a message. */
   tell(message: MachineMessage): void;
 }

@@ -3,7 +3,7 @@
  * serial ports' bytes to and from the link.
  */
 import type { Ns } from "../base/index.ts";
-import { loadKernel } from "../machine/boot/index.ts";
+import { type ImageSource, loadKernel } from "../machine/boot/index.ts";
 import { GuestRam } from "../machine/memory.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
 import { Timers } from "../machine/timers.ts";
@@ -32,8 +32,8 @@ export type MachineEnd =
 
 export interface MachineOptions {
   readonly boot: BootSpec;
-  /** The content of a file that `boot` names; `what` explains it in messages. Throws a VivError where it cannot be read. */
-  readFile(name: string, what: string): Uint8Array;
+  /** A file that `boot` names; `what` explains it in messages. It and its methods throw a VivError where it cannot be read. */
+  readFile(name: string, what: string): ImageSource;
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly link: MachineLink;
@@ -90,15 +90,16 @@ export class Machine {
   boot(): void {
     const options = this.#options;
     const { boot } = options;
-    const content = (file: BootFile, what: string) => (typeof file === "string" ? options.readFile(file, what) : file);
-    const kernel = content(boot.kernel, "kernel");
-    const initrd = boot.initrd === undefined ? undefined : content(boot.initrd, "initrd");
+    const source = (file: BootFile, what: string): ImageSource =>
+      typeof file === "string" ? options.readFile(file, what) : file;
+    const kernel = source(boot.kernel, "kernel");
+    const initrd = boot.initrd === undefined ? undefined : source(boot.initrd, "initrd");
     this.#bootedAt = this.#clock.now();
     this.#pc.reset();
     this.#vcpu.reset();
     const entry = loadKernel(this.#ram, kernel, {
       commandLine: boot.commandLine,
-      initrd,
+      initrd: initrd?.subarray(0, initrd.length),
       acpiRsdp: this.#pc.rsdp,
       entropy: options.entropy,
     });

@@ -72,16 +72,27 @@ const MAX_NOTES = 1024;
 /** What lies in the upper half of the 64-bit space is a kernel's, never a program's. */
 const UPPER_HALF = 2n ** 63n;
 
+/** What an image is read from: its bytes, or a file of which as much is read as is wanted. */
+export interface ImageSource {
+  readonly length: number;
+  subarray(start: number, end?: number): Uint8Array;
+  /** Fills `target` with what lies from `start` on. Bytes are copied without it. */
+  readInto?(target: Uint8Array, start: number): void;
+}
+
 export interface Segment {
   readonly type: number;
   readonly vaddr: bigint;
   readonly paddr: number;
   readonly memsz: number;
   readonly align: number;
-  readonly bytes: Uint8Array;
+  /** Where it is in the file. */
+  readonly offset: number;
+  readonly filesz: number;
 }
 
 export interface Elf {
+  readonly source: ImageSource;
   readonly bits: 32 | 64;
   /** As written in the file: physical or virtual. */
   readonly entry: bigint;
@@ -90,17 +101,19 @@ export interface Elf {
   readonly end: number;
 }
 
-export const isElf = (image: Uint8Array): boolean => image.length >= 4 && viewOf(image).getUint32(0, true) === MAGIC;
+export const isElf = (image: ImageSource): boolean =>
+  image.length >= 4 && viewOf(image.subarray(0, 4)).getUint32(0, true) === MAGIC;
 
 const truncated = (what: string): VivError =>
   new VivError("kernel.truncated", `the ELF file ends inside ${what}; fetch or copy the file again`);
 const unsupported = (message: string): VivError => new VivError("kernel.unsupported", message);
 
-export const parseElf = (image: Uint8Array): Elf => {
-  if (image.length < elf32Header.size) throw truncated("its header");
-  const wide = elf32Header.get(viewOf(image), 0, "class") === CLASS_64;
-  if (wide && image.length < elf64Header.size) throw truncated("its header");
-  const header = wide ? elf64Header.decode(image) : elf32Header.decode(image);
+export const parseElf = (image: ImageSource): Elf => {
+  const head = image.subarray(0, Math.min(image.length, elf64Header.size));
+  if (head.length < elf32Header.size) throw truncated("its header");
+  const wide = elf32Header.get(viewOf(head), 0, "class") === CLASS_64;
+  if (wide && head.length < elf64Header.size) throw truncated("its header");
+  const header = wide ? elf64Header.decode(head) : elf32Header.decode(head);
   if (header.data !== LITTLE_ENDIAN || header.machine !== (wide ? EM_X86_64 : EM_386)) {
     throw unsupported(`the ELF file is for another processor (machine ${header.machine}); use a kernel built for x86`);
   }
@@ -116,15 +129,14 @@ export const parseElf = (image: Uint8Array): Elf => {
   if (header.phnum > MAX_SEGMENTS) {
     throw unsupported(`the ELF file has ${header.phnum} segments and at most ${MAX_SEGMENTS} are taken; link it anew`);
   }
-  if (header.phoff + header.phnum * layout.size > image.length) throw truncated("its program headers");
+  const tableEnd = header.phoff + header.phnum * layout.size;
+  if (tableEnd > image.length) throw truncated("its program headers");
 
+  const table = viewOf(image.subarray(header.phoff, tableEnd));
   const segments: Segment[] = [];
-  let end = Math.max(header.phoff + header.phnum * layout.size, header.shoff + header.shnum * header.shentsize);
+  let end = Math.max(tableEnd, header.shoff + header.shnum * header.shentsize);
   for (let i = 0; i < header.phnum; i++) {
-    const { type, offset, vaddr, paddr, filesz, memsz, align } = layout.read(
-      viewOf(image),
-      header.phoff + i * layout.size,
-    );
+    const { type, offset, vaddr, paddr, filesz, memsz, align } = layout.read(table, i * layout.size);
     if (type !== PT_LOAD && type !== PT_NOTE && type !== PT_INTERP) continue;
     if (offset + filesz > image.length) throw truncated(`segment ${i}`);
     if (type === PT_LOAD && filesz > memsz) {
@@ -134,9 +146,9 @@ export const parseElf = (image: Uint8Array): Elf => {
       );
     }
     end = Math.max(end, offset + filesz);
-    segments.push({ type, vaddr: BigInt(vaddr), paddr, memsz, align, bytes: image.subarray(offset, offset + filesz) });
+    segments.push({ type, vaddr: BigInt(vaddr), paddr, memsz, align, offset, filesz });
   }
-  return { bits: wide ? 64 : 32, entry: BigInt(header.entry), segments, end };
+  return { source: image, bits: wide ? 64 : 32, entry: BigInt(header.entry), segments, end };
 };
 
 const loadable = (elf: Elf): Segment[] => elf.segments.filter((s) => s.type === PT_LOAD && s.memsz > 0);
@@ -190,10 +202,12 @@ export const loadSegments = (layout: Layout, elf: Elf, entry: number, moved = 0)
     );
   }
   let end = 0;
-  for (const { paddr, memsz, bytes } of segments) {
+  const { source } = elf;
+  for (const { paddr, memsz, offset, filesz } of segments) {
     const target = layout.claim(paddr + moved, memsz);
-    target.set(bytes);
-    target.fill(0, bytes.length);
+    if (source.readInto) source.readInto(target.subarray(0, filesz), offset);
+    else target.set(source.subarray(offset, offset + filesz));
+    target.fill(0, filesz);
     end = Math.max(end, paddr + moved + memsz);
   }
   return end;
@@ -204,7 +218,7 @@ export const findNote = (elf: Elf, owner: string, type: number): Uint8Array | un
   let left = MAX_NOTES;
   for (const segment of elf.segments) {
     if (segment.type !== PT_NOTE) continue;
-    const { bytes } = segment;
+    const bytes = elf.source.subarray(segment.offset, segment.offset + segment.filesz);
     const pad = segment.align === 8 ? 8 : 4;
     const up = (n: number): number => Math.ceil(n / pad) * pad;
     let at = 0;

@@ -1,3 +1,4 @@
+export type { ImageSource } from "./elf.ts";
 export * from "./entry.ts";
 export { type Decompress, type Decompressors, extractVmlinux } from "./extract.ts";
 export { isBzImage } from "./linux.ts";

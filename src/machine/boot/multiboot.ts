@@ -14,7 +14,7 @@ import { join, viewOf } from "./wire.ts";
  * (a request for one is passed over), drives, APM, symbol tables.
  */
 
-const HEADER_SEARCH = 8192;
+export const HEADER_SEARCH = 8192;
 const HEADER_MAGIC = 0x1badb002;
 const LOADER_MAGIC = 0x2badb002;
 

@@ -21,14 +21,13 @@ const ALIGN = 0x20_0000;
 /** Virtual room for the kernel (KERNEL_IMAGE_SIZE in asm/page_64_types.h, with KASLR). */
 const KERNEL_IMAGE_SIZE = 0x4000_0000;
 
-export const payloadIn = (image: Uint8Array, elf: Elf): Payload | undefined => {
-  const relocations = isUpperHalfKernel(elf) ? readRelocations(image, elf.end) : undefined;
+export const payloadIn = (elf: Elf): Payload | undefined => {
+  const relocations = isUpperHalfKernel(elf) ? readRelocations(elf.source, elf.end) : undefined;
   return relocations && { elf, relocations };
 };
 
 /** Whether `loadKernel` would start an unpacked kernel as the bzImage that it was in would have. */
-export const isPayload = (image: Uint8Array): boolean =>
-  isElf(image) && payloadIn(image, parseElf(image)) !== undefined;
+export const isPayload = (image: Uint8Array): boolean => isElf(image) && payloadIn(parseElf(image)) !== undefined;
 
 const below = (limit: number, entropy: Entropy): number => {
   const bytes = new Uint32Array(1);

@@ -1,4 +1,5 @@
 import { VivError } from "../../base/index.ts";
+import type { ImageSource } from "./elf.ts";
 import { viewOf } from "./wire.ts";
 
 /**
@@ -17,7 +18,7 @@ export interface Relocations {
 const START_KERNEL_MAP = 0x8000_0000;
 
 /** What lies behind the ELF file that ends at `end`; undefined where these are no relocations. */
-export const readRelocations = (image: Uint8Array, end: number): Relocations | undefined => {
+export const readRelocations = (image: ImageSource, end: number): Relocations | undefined => {
   const length = image.length - end;
   if (length < 8 || length % 4 !== 0) return undefined;
   const words = new Int32Array(Uint8Array.from(image.subarray(end)).buffer);

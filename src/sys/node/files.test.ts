@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ImageSource } from "../../machine/boot/index.ts";
 import { OpenFiles } from "./files.ts";
 
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const text = (file: ImageSource): string => new TextDecoder().decode(file.subarray(0, file.length));
 
 describe("files that a machine boots from", () => {
   let directory: string;
@@ -24,6 +25,23 @@ describe("files that a machine boots from", () => {
     writeFileSync(path, "another");
     expect(text(files.read(path, "kernel"))).toBe("as it was");
     expect(text(new OpenFiles().read(path, "kernel"))).toBe("another");
+  });
+
+  it("are read in parts, into shared memory too", () => {
+    const path = join(directory, "parts");
+    writeFileSync(path, "from here to there");
+    const file = new OpenFiles().read(path, "kernel");
+    const target = new Uint8Array(new SharedArrayBuffer(4));
+    file.readInto?.(target, 5);
+    expect(String.fromCharCode(...target, ...file.subarray(13))).toBe("herethere");
+  });
+
+  it("are not taken for whole when they become shorter", () => {
+    const path = join(directory, "shorter");
+    writeFileSync(path, "it was longer");
+    const file = new OpenFiles().read(path, "kernel");
+    truncateSync(path, 5);
+    expect(() => file.subarray(0, file.length)).toThrow(expect.objectContaining({ code: "file.changed" }));
   });
 
   it("may be pipes, which are read but once", () => {
