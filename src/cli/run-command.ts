@@ -8,7 +8,7 @@ import { watchSignals } from "./interruption.ts";
 import { writeTo } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
 import { statisticsText } from "./statistics.ts";
-import { setV8FlagsForCopies } from "./v8-flags.ts";
+import { setV8FlagsForRun } from "./v8-flags.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 export async function runCommand(
@@ -31,7 +31,7 @@ export async function runCommand(
   try {
     await using vm = await Promise.race([starting, interruption.early]);
     started = vm;
-    setV8FlagsForCopies();
+    setV8FlagsForRun();
     progress.end();
     if (vm === undefined) return interruption.status;
     if (verbosity.verbose) vm.console.listen((data) => writeTo(process.stderr, data));

@@ -14,7 +14,7 @@ import { writeTo } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
 import { runCommand } from "./run-command.ts";
 import { statisticsText } from "./statistics.ts";
-import { setV8FlagsForCopies } from "./v8-flags.ts";
+import { setV8FlagsForRun } from "./v8-flags.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 export async function runConsole(config: MachineConfig, verbosity: Verbosity): Promise<number> {
@@ -38,7 +38,7 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
     });
     await using vm = await Promise.race([starting, interruption.early]);
     started = vm;
-    setV8FlagsForCopies();
+    setV8FlagsForRun();
     progress.end();
     if (vm === undefined) return interruption.status;
     const { title, reason } = await chooseAccelerator();

@@ -19,14 +19,13 @@ export function setV8Flags(): void {
   // Branch hints (WebAssembly branch hinting proposal) move what seldom runs out of the way of compiled code. V8 reads them by a flag
   // before it does by default.
   setFlags("--experimental-wasm-branch-hinting", `--wasm-tiering-budget=${BUDGET.interpreter}`);
-  // A machine's thread decodes and copies code from its first moments on, by many functions of which each runs for some milliseconds. V8
-  // waits for eight calls or so until it begins to see what types they meet, and inlines so much that its compiler takes longer than
-  // they do.
-  setFlags("--no-lazy-feedback-allocation", "--max-inlined-bytecode-size-cumulative=300");
-  // Workers made from now on can collect garbage (JitPorts.collect).
-  setFlags("--expose-gc");
 }
-/** When a machine runs: its interpreter has been compiled. */
-export function setV8FlagsForCopies(): void {
-  setFlags(`--wasm-tiering-budget=${BUDGET.copied}`);
+/** When a machine runs: its threads have been loaded, and its interpreter compiled. */
+export function setV8FlagsForRun(): void {
+  // From its first moments on it decodes and copies code, by many functions of which each runs for some milliseconds. V8 waits for eight
+  // calls or so until it begins to see what types they meet, and optimises them as soon as they have run for one or two, and
+  // with so much inlined that its compiler takes longer than they do.
+  setFlags("--no-lazy-feedback-allocation", "--max-inlined-bytecode-size-cumulative=300", "--interrupt-budget=200000");
+  // What is compiled from now on is about to run, and is best compiled where its module is: by a copier's thread.
+  setFlags(`--wasm-tiering-budget=${BUDGET.copied}`, "--no-wasm-lazy-compilation");
 }

@@ -139,7 +139,6 @@ export class CodeCache {
     let count = 0;
     let falls = true;
     const effects: FlagEffect[] = [];
-    this.#words[(page + CODE_PAGE.decodes) >> 2]!++;
     let decoded = 0;
     while (count < BLOCK_LIMIT && at < PAGE && this.#words[this.#cellOf(page, at)] === 0) {
       const record = this.#take();
@@ -174,6 +173,8 @@ export class CodeCache {
       if (!falls) break;
     }
     if (falls) this.#special(this.#take(), "go_on", at);
+    // A copier on another thread finds the records by the map from now on: all that was written so far is seen before that.
+    Atomics.add(this.#words, (page + CODE_PAGE.decodes) >> 2, 1);
     // Not before: parts of the map would lie between the records.
     for (let i = 0; i < decoded; i++) this.#note(page, this.#offsets[i]!, first + i * RECORD_SIZE);
     this.#dropFlags(first, effects);

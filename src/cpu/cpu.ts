@@ -69,7 +69,7 @@ export interface CpuOptions {
    * Code that was entered this often is compiled; 0 compiles everything before it first runs. False or absent: nothing is
    * compiled, the interpreter runs alone.
    */
-  readonly jit?: (Thresholds & Pick<JitPorts, "collect" | "bounds">) | false;
+  readonly jit?: (Thresholds & Pick<JitPorts, "bounds" | "copier">) | false;
   /**
    * A repeated string instruction does one element a pass. Each pass counts as an instruction retired, and how many elements
    * a longer one has depends on what the TLB holds: with this the count follows from what the guest does alone.

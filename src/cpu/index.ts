@@ -7,3 +7,5 @@ export type { CpuSnapshot } from "./snapshot.ts";
 export { type EnginePart, type GeneratedParts, generateInterpreter, software } from "./software.ts";
 export type { CpuEntry } from "./start.ts";
 export { CountingCpu, type CountingOptions, type CpuStatistics } from "./statistics/index.ts";
+export type { CopierLink } from "./templates/copier.ts";
+export { type CopierChannel, linkToCopier } from "./templates/copier-thread.ts";

@@ -19,13 +19,17 @@ import type { CodeObserver } from "./runtime/define.ts";
 import { INTEGER_FUNCTIONS } from "./runtime/integer.ts";
 import { VECTOR_RUNTIME } from "./runtime/vector.ts";
 
-export interface Software {
+/** What is known of the interpreter without its code. */
+export interface SoftwareTables {
   readonly handlers: HandlerTable;
+  /** What runtime functions do to the state. */
+  readonly effects: RuntimeEffects;
+}
+
+export interface Software extends SoftwareTables {
   readonly compiled: WebAssembly.Module;
   /** The handlers of AVX; made when they are first asked for. */
   readonly avx: () => WebAssembly.Module;
-  /** What runtime functions do to the state. */
-  readonly effects: RuntimeEffects;
   /** Who looks on while its code runs, and compiled code's. */
   readonly observer?: CodeObserver | undefined;
 }
@@ -56,6 +60,11 @@ export function software(generated: GeneratedParts = {}): Software {
 /** Another one, whose code somebody looks at; made anew each time. */
 export const observedSoftware = (observer: CodeObserver): Software => make({}, observer);
 
+export const softwareTables = (): SoftwareTables => ({
+  handlers: numberHandlers(BASE, AVX_ROWS),
+  effects: new RuntimeEffects(runtimeFunctions({ ...HANDLER, typeIndex: 0 }, FAMILIES)),
+});
+
 function make(generated: GeneratedParts, observer?: CodeObserver): Software {
   const compile = (part: EnginePart) => {
     const module = generated[part]?.() ?? generateInterpreter(part, observer);
@@ -63,9 +72,8 @@ function make(generated: GeneratedParts, observer?: CodeObserver): Software {
   };
   let avx: WebAssembly.Module | undefined;
   return {
+    ...softwareTables(),
     observer,
-    handlers: numberHandlers(BASE, AVX_ROWS),
-    effects: new RuntimeEffects(runtimeFunctions({ ...HANDLER, typeIndex: 0 }, FAMILIES)),
     compiled: compile("interpreter"),
     avx: () => (avx ??= compile("avx")),
   };

@@ -1,6 +1,15 @@
 /** What the machine's thread does on any host: makes the vCPU, boots, and runs to the end without going back to its event loop. */
 import { VivError } from "../base/index.ts";
-import { CountingCpu, Cpu, type GeneratedParts, LockstepCpu, software } from "../cpu/index.ts";
+import {
+  type CopierChannel,
+  type CopierLink,
+  CountingCpu,
+  Cpu,
+  type GeneratedParts,
+  LockstepCpu,
+  linkToCopier,
+  software,
+} from "../cpu/index.ts";
 import { PHYSICAL_BITS } from "../cpu/runtime/paging.ts";
 import type { ImageSource } from "../machine/boot/index.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
@@ -15,8 +24,8 @@ export interface MachineHost {
   readonly entropy: Entropy;
   /** What `generateInterpreter` of this version wrote before; without it, it writes now. */
   readonly generated?: GeneratedParts;
-  /** JitPorts.collect. */
-  readonly collect?: (() => void) | undefined;
+  /** To a thread that copies templates for the vCPU (JitPorts.copier). */
+  readonly copier?: CopierChannel | undefined;
   /** A file that the BootSpec names; `what` explains it in messages. It and its methods throw a VivError where it cannot be read. */
   readFile(name: string, what: string): ImageSource;
   /** Sends the host's thread a message. */
@@ -53,7 +62,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
           model: cpu,
           ports,
           id: 0,
-          jit: thresholds && { ...thresholds, collect: host.collect },
+          jit: thresholds && { ...thresholds, copier: copierFor(start, host) },
         };
         if (stats) {
           counting = new CountingCpu({ ...options, now: () => clock.now() });
@@ -70,4 +79,10 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
     if (!(error instanceof VivError)) throw error;
     host.tell({ kind: "failed", code: error.code, message: error.message });
   }
+}
+
+function copierFor({ memory, jit, stats }: MachineStart, { copier }: MachineHost): CopierLink | undefined {
+  const thresholds = JIT[jit];
+  if (!copier || !thresholds || !("templates" in thresholds)) return undefined;
+  return linkToCopier(copier, { memory, passes: thresholds.templates, counts: stats });
 }

@@ -4,6 +4,8 @@ import type { Bounds } from "../../src/cpu/jit/jit.ts";
 export interface Engine {
   /** What CpuOptions has. */
   readonly jit: { readonly threshold: number; readonly templates?: number; readonly bounds?: Bounds } | false;
+  /** Copies come late, as from another thread. */
+  readonly late?: boolean;
   /** Instructions between two comparisons with the interpreter; absent: nothing is compared. */
   readonly slice?: number;
 }
@@ -22,7 +24,7 @@ const NO_ROOM: Bounds = {
  * "forced": all is compiled, nothing compared. "steps": the interpreter beside itself at single steps. "compiled": all is, and compared
  * after each block. "warm": what runs often is compiled, and compared now and then. "templates": all is copied, nothing compared; "copied":
  * the same, compared after each block. "tiers": what runs often is copied, what runs more often is compiled. "resting": what is copied has to
- * make room for what comes next.
+ * make room for what comes next. "late": what is copied comes some time after it was asked for.
  */
 export const ENGINES: Readonly<Record<string, Engine>> = {
   interpreter: { jit: false },
@@ -33,5 +35,6 @@ export const ENGINES: Readonly<Record<string, Engine>> = {
   templates: { jit: { threshold: NEVER, templates: 0 } },
   copied: { jit: { threshold: NEVER, templates: 0 }, slice: 1 },
   tiers: { jit: { threshold: 9, templates: 2 }, slice: 300 },
+  late: { jit: { threshold: 9, templates: 2 }, late: true, slice: 300 },
   resting: { jit: { threshold: NEVER, templates: 2, bounds: NO_ROOM }, slice: 300 },
 };

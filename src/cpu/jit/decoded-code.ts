@@ -8,6 +8,24 @@ export interface CodeOffset {
   readonly offset: number;
 }
 
+/** The same, and where its page lies in linear memory, by a set of the code TLB. */
+export interface CodePlace extends CodeOffset {
+  readonly linear: bigint;
+  readonly codeTlb: number;
+}
+
+const PAGE = 4096;
+/** A page of compiled code may be this many pages from its root's: as far as an entry word can say. */
+const MAX_DISTANCE = 100;
+/** Mode of 64-bit code (code-cache.ts, CODE_KEYS). */
+export const LONG_64 = 3;
+
+/** A position, counted from the start of the root's page, in code pages by their distance from that. */
+export function placeIn(pages: ReadonlyMap<number, number>, pos: number): CodeOffset {
+  const distance = Math.floor(pos / PAGE);
+  return { codePage: pages.get(distance)!, offset: pos - distance * PAGE };
+}
+
 export class DecodedCode {
   readonly words: Int32Array;
   readonly view: DataView;
@@ -24,6 +42,14 @@ export class DecodedCode {
     const at = (codeTlb + ((low >>> 12) & (CODE_TLB_ENTRIES - 1)) * CODE_TLB_ENTRY_SIZE) >> 2;
     if (this.words[at] !== (low | 0) || this.words[at + 1]! >>> 0 !== high) return 0;
     return this.words[at + 2]!;
+  }
+  /** The code page so many pages from that of a place, if code of the same mode has run there; else 0. */
+  pageNear({ codePage, linear, codeTlb }: CodePlace, distance: number): number {
+    if (distance === 0) return codePage;
+    if (Math.abs(distance) > MAX_DISTANCE) return 0;
+    const mode = this.modeOf(codePage);
+    const page = this.pageAt(codeTlb, BigInt.asUintN(mode === LONG_64 ? 64 : 32, linear + BigInt(distance * PAGE)));
+    return page !== 0 && this.modeOf(page) === mode ? page : 0;
   }
   /** Host address of the bytes of a code page. */
   hostOf(codePage: number): number {

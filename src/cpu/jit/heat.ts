@@ -4,7 +4,7 @@
  */
 import { REGION_EXITS } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
-import type { CodeOffset, DecodedCode } from "./decoded-code.ts";
+import type { CodePlace, DecodedCode } from "./decoded-code.ts";
 
 /** A jump to a computed address tells one of its targets after about this many. */
 export const SAMPLE_INTERVAL = 16;
@@ -12,8 +12,6 @@ export const SAMPLE_INTERVAL = 16;
 const SAMPLES_BEFORE_REST = 64;
 const MAX_INTERVAL = 4096;
 const MAX_TARGETS = 200;
-/** Taken less than once while templates wait for so many passes, a conditional jump is seldom taken. */
-const SELDOM = 160;
 /** Sites that are remembered: a guest made of such jumps must not fill the host's heap. */
 const MAX_SITES = 4096;
 /** Jumps that are remembered as warm: those that are forgotten warm up once more. */
@@ -25,10 +23,8 @@ export const MAX_PATIENCE = 12;
 export type Tier = "templates" | "region";
 
 /** A place to compile: an instruction, and where its page lies in linear memory. */
-export interface Place extends CodeOffset {
+export interface Place extends CodePlace {
   readonly tier: Tier;
-  readonly linear: bigint;
-  readonly codeTlb: number;
   readonly codeMap: number;
   /** The jump that leads back to the beginning of a loop. */
   readonly jump?: number | undefined;
@@ -144,14 +140,6 @@ export class Heat {
   /** Compiled code went to a record that is not compiled, now at a linear address, often. */
   entered(linear: bigint): void {
     this.#ask(linear, "templates");
-  }
-
-  /** Whether a jump has hardly been taken so far. */
-  isSeldomTaken(jump: number): boolean {
-    const { code, templates } = this.#p;
-    if (templates === undefined || this.#warm.has(jump)) return false;
-    const taken = templates - code.heatOf(jump);
-    return taken >= 0 && taken * SELDOM < templates;
   }
 
   /** A jump's count begins anew. */

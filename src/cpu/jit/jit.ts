@@ -3,39 +3,35 @@
  * generated code, puts them in the place of their entries' handlers, and takes them out again when the code changes.
  */
 import type { Decoder } from "../../isa/decode.ts";
-import { type Callable, type FunctionBuilder, ModuleBuilder } from "../../wasm/index.ts";
 import { CODE_KEYS } from "../code-cache.ts";
 import type { Slots } from "../interpreter/build.ts";
 import { RECORD } from "../interpreter/record.ts";
-import {
-  ARENA_BASE,
-  MAX_PAGES,
-  REGION_ENTRIES,
-  REGION_MAPS,
-  REGION_MISSES,
-  RETURN_SIZE,
-  RETURN_STACK,
-} from "../memory-map.ts";
+import { ARENA_BASE, REGION_ENTRIES, REGION_MAPS, REGION_MISSES, RETURN_SIZE, RETURN_STACK } from "../memory-map.ts";
 import type { Registers } from "../registers.ts";
 import { ENTERED_OFTEN } from "../runtime/control.ts";
 import type { CodeObserver } from "../runtime/define.ts";
-import { copyFunction } from "../templates/copied-code.ts";
+import {
+  type CopiedOne,
+  type CopierLink,
+  type CopyOrder,
+  MAX_SLOTS,
+  ownCopier,
+  REGION_SIZE,
+} from "../templates/copier.ts";
 import { NearCode, type NearView } from "../templates/near-code.ts";
 import { TemplateSet } from "../templates/template-set.ts";
 import { type BareInstruction, type CodeView, findBlocks, type KnownInstruction, type Limits } from "./blocks.ts";
 import { compileRegion, probe } from "./compile.ts";
-import { DecodedCode } from "./decoded-code.ts";
+import { type Compiled, CompiledModule, instantiate, type Linked } from "./compiled-module.ts";
+import { DecodedCode, LONG_64, placeIn } from "./decoded-code.ts";
 import type { RuntimeEffects } from "./effects.ts";
 import { Heat, type Leaving, MAX_PATIENCE, type Place, type Thresholds, type Tier } from "./heat.ts";
 import { loopAround } from "./loop.ts";
-import { ENTRY_WORD, LEFT, type RegionModule } from "./region-code.ts";
+import { ENTRY_WORD, LEFT } from "./region-code.ts";
 
 const PAGE = 4096;
 const PROTECTED_32 = 2;
-const LONG_64 = 3;
 
-/** Table slots are u16 in records. */
-const LAST_SLOT = 0xffff;
 /** Regions at most, and bytes of their functions. */
 interface Bound {
   readonly regions: number;
@@ -52,18 +48,8 @@ const BOUNDS: Bounds = {
   resting: { regions: 4000, bytes: 3 << 20 },
   region: { regions: 1000, bytes: 3 << 20 },
 };
-/**
- * A copied function of so many bytes at most, some 40 instructions, is copied again where another leads to it: to go from one function to
- * another costs as much as a dozen instructions. Of what is larger there would be too much.
- */
-const COPIED_AGAIN = 4000;
 /** What is not to be asked for at once counts as come to so often: some more times, and it is. */
 const PASSES_BEFORE = ENTERED_OFTEN - 50;
-/** After so many bytes of modules and of functions that were dropped together the host is asked to collect what V8 has for them. */
-const COLLECT = 3 << 19;
-/** A region's page may be this many pages from its root's: as far as an entry word can say. */
-const MAX_DISTANCE = 100;
-
 export const LIMITS: Limits = { instructions: 600, pages: 6, entries: 64, switched: 2000 };
 /**
  * Above templates only loops are worth a region, and none that is larger: wherever ways meet, V8 moves all registers about that it
@@ -92,28 +78,25 @@ const MAX_REFUSALS = 3;
 /** Which instructions are copied nobody asks: copies are never part of another function. */
 const NOT_KEPT: ReadonlySet<number> = new Set();
 
-/** A region that is written and not yet in place. */
+/** A function that is compiled and not yet in place. */
 interface Made {
   readonly slot: number;
-  readonly f: FunctionBuilder;
-  /** Its tier is the region's. */
+  readonly bytes: number;
+  /** Its tier is the function's. */
   readonly place: Place;
   readonly entries: readonly number[];
-  /** Their distances as offsets. */
-  readonly pages: readonly Place[];
+  /** Code pages, by their distance from the place's. */
+  readonly pages: ReadonlyMap<number, number>;
   readonly instructions: ReadonlySet<number>;
   /** Regions that it takes the place of. */
   readonly swallowed: ReadonlySet<Region>;
   readonly patience: number;
 }
 
-/** What is compiled at once, by records. */
-interface Batch {
-  /** Places that are left to compile. */
-  readonly roots: Set<number>;
-  /** Instructions of its copied functions; and their entries, with how many bytes each of them has. */
-  readonly copied: Set<number>;
-  readonly entries: Map<number, number>;
+/** What the copier is at: places by the slots that their functions will have, and `codeEpoch` when it was told. */
+interface Ordered {
+  readonly places: ReadonlyMap<number, Place>;
+  readonly epoch: number;
 }
 
 interface Region extends Leaving {
@@ -134,8 +117,7 @@ interface Region extends Leaving {
   misses: number;
 }
 
-export interface JitPorts extends Thresholds {
-  readonly memory: WebAssembly.Memory;
+export interface JitPorts extends Thresholds, Linked {
   readonly table: WebAssembly.Table;
   /** First slot of the table that no handler has. */
   readonly firstSlot: number;
@@ -143,18 +125,13 @@ export interface JitPorts extends Thresholds {
   readonly decoder: Decoder;
   readonly effects: RuntimeEffects;
   readonly observer?: CodeObserver | undefined;
-  /** Runtime functions of the interpreter's instance, by name. */
-  readonly functions: Readonly<Record<string, unknown>>;
+  /** Copies templates on a thread of its own. Without one the vCPU's does. */
+  readonly copier?: CopierLink | undefined;
   readonly fetchPage: (linear: bigint) => number;
   readonly slots: Slots;
   readonly cover: (codePage: number, bytes: number) => void;
   readonly slotOf: (insn: BareInstruction) => number;
   readonly bounds?: Bounds | undefined;
-  /**
-   * Collects what nothing holds any longer, where the host can: V8 does not count what modules take, some ten times their bytes, and
-   * waits until there is garbage enough in its heap.
-   */
-  readonly collect?: (() => void) | undefined;
 }
 
 const TIERS: readonly Tier[] = ["templates", "region"];
@@ -172,6 +149,8 @@ export class Jit {
   readonly #free: number[] = [];
   #nextSlot: number;
   readonly #templates: TemplateSet;
+  readonly #copier: CopierLink;
+  #ordered: Ordered | undefined;
   /** In order of age. */
   readonly #regions: Readonly<Record<Tier, Set<Region>>> = { templates: new Set(), region: new Set() };
   /** Copied functions that are not in place, in the order in which they came to rest; and by the records of their entries. */
@@ -191,8 +170,6 @@ export class Jit {
   readonly #probes = new Map<number, ReturnType<typeof probe>>();
   /** Bytes of the functions of all regions in place. */
   readonly #heldBytes: Record<Tier, number> = { templates: 0, region: 0 };
-  /** Bytes made, and dropped together, since the host last collected. */
-  #uncollected = 0;
   /** Instructions retired when there was nothing to compile last. */
   #idle = 0;
   compiled = 0;
@@ -207,6 +184,8 @@ export class Jit {
     this.#bytes = new Uint8Array(buffer);
     this.#nextSlot = ports.firstSlot;
     this.#templates = new TemplateSet(ports.slots, ports.effects, ports.observer);
+    this.#copier =
+      ports.copier ?? ownCopier({ memory: buffer, set: this.#templates, passes: ports.templates ?? ports.threshold });
     this.#heat = new Heat({
       ...ports,
       code: this.#code,
@@ -280,6 +259,7 @@ export class Jit {
 
   /** Whether to compile, with so many instructions retired: each time costs, however little there is to compile. */
   due(retired: number): boolean {
+    if (this.#ordered) return this.#copier.isDone;
     const { pending } = this.#heat;
     if (pending === 0) {
       this.#idle = retired;
@@ -288,97 +268,104 @@ export class Jit {
     return pending >= BATCH || retired - this.#idle >= (this.#p.wait ?? 0);
   }
 
-  /** Compiles what is noted. Only between runs of generated code. */
+  /** Compiles what is noted, or has it copied. Only between runs of generated code. */
   compile(): void {
-    const { table } = this.#p;
     for (const slot of this.#retired) this.#free.push(slot);
     this.#retired.length = 0;
-    const code = this.#code;
+    if (this.#ordered) this.#put(this.#ordered);
     const places = this.#heat.take();
     const epoch = this.#p.registers.get("codeEpoch");
-    const imports = new Map<string, Callable>();
-    const module = this.#module(imports);
+    this.#compileRegions(places);
+    // Bringing in a page may have dropped all decoded code.
+    if (this.#p.registers.get("codeEpoch") !== epoch) return;
+    this.#order(places.filter(({ tier }) => tier === "templates"));
+    if (this.#ordered && this.#copier.isDone) this.#put(this.#ordered);
+  }
+
+  /** Compiles all regions among some places in one module: V8 takes as long for one function as for twenty. */
+  #compileRegions(places: readonly Place[]): void {
+    const code = this.#code;
+    const epoch = this.#p.registers.get("codeEpoch");
+    const module = new CompiledModule(this.#p.effects, this.#p.observer);
+    const compiled: Compiled[] = [];
     const made: Made[] = [];
     const roots = new Set(places.map((place) => code.recordAt(place)));
-    const batch: Batch = { roots, copied: new Set(), entries: new Map() };
     for (const place of places) {
       const key = code.modeOf(place.codePage);
-      if (key !== LONG_64 && key !== PROTECTED_32) continue;
-      const root = code.recordAt(place);
+      if (place.tier !== "region" || (key !== LONG_64 && key !== PROTECTED_32)) continue;
       // Another region of this batch has it already, and is entered there.
-      if (!roots.delete(root)) continue;
-      if (place.tier === "templates" && this.#isAtHand(root, batch)) continue;
-      const one =
-        place.tier === "templates"
-          ? this.#copy(place, module, batch)
-          : this.#compile(place, key, module, roots, made.length);
-      if (one) made.push(one);
+      if (!roots.delete(code.recordAt(place))) continue;
+      const one = this.#compile(place, key, module, roots, made.length);
+      if (!one) continue;
+      compiled.push(one.compiled);
+      made.push(one.made);
     }
-    // Bringing in a page may have dropped all decoded code.
     if (made.length === 0 || this.#p.registers.get("codeEpoch") !== epoch) {
       for (const { slot } of made) this.#free.push(slot);
       return;
     }
-    const bytes = this.#encode(imports, made);
-    const functions = Object.fromEntries([...imports.keys()].map((name) => [name, this.#p.functions[name] as never]));
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      env: { memory: this.#p.memory },
-      cpu: functions,
-    });
-    for (const { slot } of made) table.set(slot, exports[slot]);
-    this.compiledBytes += bytes.length;
-    for (const one of made) this.#install(one);
-    this.#uncollected += bytes.length;
-    if (this.#uncollected >= COLLECT) {
-      this.#uncollected = 0;
-      this.#p.collect?.();
-    }
+    const bytes = module.encode(compiled);
+    const exports = instantiate(new WebAssembly.Module(bytes), bytes.length, module.imports, this.#p);
+    this.#install(made, exports, bytes.length);
   }
 
-  /** Whether nothing has to be copied for a root. */
-  #isAtHand(root: number, { roots, copied }: Batch): boolean {
-    const resting = this.#restingAt.get(root);
-    if (resting) this.#bringBack(resting, roots);
-    // From now on it may be come to inside another function only; if not, it is asked for again soon.
-    else if (copied.has(root)) this.#halves[wordOf(root)] = PASSES_BEFORE;
-    else return false;
-    return true;
-  }
-
-  /** Copies templates for the code around a place. */
-  #copy(place: Place, module: RegionModule, { roots, copied, entries: begun }: Batch): Made | undefined {
+  /** Has functions copied for some places. */
+  #order(wanted: readonly Place[]): void {
     const code = this.#code;
-    const { offset } = place;
-    const slot = this.#takeSlot("templates");
-    if (slot < 0) return undefined;
-    const name = `templates ${(place.linear + BigInt(offset)).toString(16)}`;
-    const near: NearView = {
-      pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
-      leaves: (record) => {
-        const there = this.#bySlot.get(code.handlerOf(record));
-        return there?.place.tier === "region" || (there?.bytes ?? begun.get(record) ?? 0) > COPIED_AGAIN;
-      },
-      targets: () => [],
-      isSeldomTaken: (record) => this.#heat.isSeldomTaken(record),
-    };
-    const made = copyFunction({ name, slot }, this.#templates, code, near, offset, module);
-    if (!made) {
-      this.#free.push(slot);
-      return undefined;
+    const places = new Map<number, Place>();
+    const orders: CopyOrder[] = [];
+    for (const place of wanted) {
+      const root = code.recordAt(place);
+      // There is something meanwhile, or what was there has changed.
+      if (root === 0 || this.#isCompiled(root)) continue;
+      const resting = this.#restingAt.get(root);
+      if (resting) {
+        this.#bringBack(resting);
+        continue;
+      }
+      const slot = this.#takeSlot("templates");
+      if (slot < 0) break;
+      const { codePage, offset, linear, codeTlb } = place;
+      orders.push({ slot, codePage, offset, linear, codeTlb });
+      places.set(slot, place);
     }
-    const pages = [...made.pages].map(([distance, page]) => ({ ...place, codePage: page, offset: distance }));
-    const { f, entries } = made;
-    for (const record of made.records) copied.add(record);
-    for (const pos of entries) {
-      const distance = Math.floor(pos / PAGE);
-      const record = code.recordAt({ codePage: made.pages.get(distance)!, offset: pos - distance * PAGE });
-      roots.delete(record);
-      begun.set(record, f.code.length);
-    }
-    return { slot, f, place, entries, pages, instructions: NOT_KEPT, swallowed: new Set(), patience: 0 };
+    if (orders.length === 0) return;
+    const epoch = this.#p.registers.get("codeEpoch");
+    this.#ordered = { places, epoch };
+    this.#copier.send(orders, epoch);
   }
 
-  #compile(place: Place, key: number, module: RegionModule, roots: Set<number>, more: number): Made | undefined {
+  /** Puts what was copied in place, but for code that has changed since it was asked for. */
+  #put({ places, epoch }: Ordered): void {
+    this.#ordered = undefined;
+    const { module, bytes, imports, functions, inside } = this.#copier.take();
+    const isCurrent = this.#p.registers.get("codeEpoch") === epoch;
+    const made: Made[] = [];
+    for (const one of isCurrent ? functions : []) {
+      if (this.#hasChanged(one)) continue;
+      made.push({ ...one, place: places.get(one.slot)!, instructions: NOT_KEPT, swallowed: new Set(), patience: 0 });
+    }
+    const used = new Set(made.map(({ slot }) => slot));
+    for (const slot of places.keys()) if (!used.has(slot)) this.#free.push(slot);
+    // From now on it may be come to inside another function only; if not, it is asked for again soon.
+    for (const record of isCurrent ? inside : [])
+      if (!this.#isCompiled(record)) this.#halves[wordOf(record)] = PASSES_BEFORE;
+    if (module && made.length > 0) this.#install(made, instantiate(module, bytes, imports, this.#p), bytes);
+  }
+  #hasChanged({ positions, records, pages }: CopiedOne): boolean {
+    return records.some((record, i) => this.#code.recordAt(placeIn(pages, positions[i]!)) !== record);
+  }
+  #isCompiled(record: number): boolean {
+    return this.#code.handlerOf(record) >= this.#p.firstSlot;
+  }
+
+  #compile(
+    place: Place,
+    key: number,
+    module: CompiledModule,
+    roots: Set<number>,
+    more: number,
+  ): { readonly compiled: Compiled; readonly made: Made } | undefined {
     const code = this.#code;
     const in64 = key === LONG_64;
     const root = code.recordAt(place);
@@ -418,16 +405,18 @@ export class Jit {
       this.#free.push(slot);
       return undefined;
     }
-    const pages = found.pages.map((page) => ({ ...place, codePage: page.codePage, offset: page.distance }));
+    const { f, entries } = region;
+    const pages = new Map(found.pages.map(({ distance, codePage }) => [distance, codePage]));
     // The next look at it, if there is one, comes later than this one.
     const patience = Math.min(MAX_PATIENCE, (old?.patience ?? -1) + 1);
-    return { slot, f: region.f, place, entries: region.entries, pages, instructions, swallowed, patience };
+    const made = { slot, bytes: f.code.length, place, entries, pages, instructions, swallowed, patience };
+    return { compiled: { slot, f }, made };
   }
 
   /** Positions of the loop that is worth a region at a place in code that is copied. */
   #loopAt(place: Place): Set<number> | undefined {
     const near: NearView = {
-      pageAt: (distance) => this.#pageNear(place, distance, LONG_64),
+      pageAt: (distance) => this.#code.pageNear(place, distance),
       leaves: () => false,
       targets: (record) => this.#targetsFrom(place, this.#heat.targetsOf(record)),
       isSeldomTaken: () => false,
@@ -439,15 +428,6 @@ export class Jit {
   #targetsFrom(place: Place, targets: ReadonlySet<bigint> = new Set()): number[] {
     return [...targets].map((linear) => Number(linear - place.linear));
   }
-  /** The code page so many pages from that of a place, if code of the same mode has run there; else 0. */
-  #pageNear(place: Place, distance: number, key: number): number {
-    if (distance === 0) return place.codePage;
-    if (Math.abs(distance) > MAX_DISTANCE) return 0;
-    const linear = BigInt.asUintN(key === LONG_64 ? 64 : 32, place.linear + BigInt(distance * PAGE));
-    const page = this.#code.pageAt(place.codeTlb, linear);
-    return page !== 0 && this.#code.modeOf(page) === key ? page : 0;
-  }
-
   #overTemplates(codePage: number): boolean {
     return this.#p.templates !== undefined && this.#code.modeOf(codePage) === LONG_64;
   }
@@ -474,7 +454,7 @@ export class Jit {
       this.#retired.push(region.slot);
       this.#p.table.set(region.slot, null);
     }
-    this.#uncollected += this.held.bytes;
+    this.#copier.sizes.fill(0);
     for (const tier of TIERS) {
       this.#heldBytes[tier] = 0;
       this.#regions[tier].clear();
@@ -513,6 +493,7 @@ export class Jit {
       }
     }
     this.#bySlot.delete(region.slot);
+    this.#copier.sizes[region.slot] = 0;
     this.#p.table.set(region.slot, null);
     this.#retired.push(region.slot);
   }
@@ -545,13 +526,12 @@ export class Jit {
     }
   }
   /** Puts a copied function that rests in its place again, but for entries where another is by now. */
-  #bringBack(region: Region, roots: Set<number>): void {
+  #bringBack(region: Region): void {
     this.#leaveRest(region);
     this.#regions.templates.add(region);
     this.#heldBytes.templates += region.bytes;
     for (const [i, record] of region.records.entries()) {
-      roots.delete(record);
-      if (this.#code.handlerOf(record) < this.#p.firstSlot) this.#enterAt(record, region.slot, region.words[i]!);
+      if (!this.#isCompiled(record)) this.#enterAt(record, region.slot, region.words[i]!);
     }
   }
 
@@ -563,30 +543,35 @@ export class Jit {
       if (tier === "templates") this.#rest(region);
       else this.#drop(region);
     }
-    const slot = this.#free.pop() ?? (this.#nextSlot <= LAST_SLOT ? this.#nextSlot++ : -1);
-    if (slot >= this.#p.table.length) this.#p.table.grow(Math.min(LAST_SLOT + 1, slot + 1024) - this.#p.table.length);
+    const slot = this.#free.pop() ?? (this.#nextSlot < MAX_SLOTS ? this.#nextSlot++ : -1);
+    if (slot >= this.#p.table.length) this.#p.table.grow(Math.min(MAX_SLOTS, slot + 1024) - this.#p.table.length);
     return slot;
   }
 
-  #install({ slot, f, place, entries, pages, instructions, swallowed, patience }: Made): void {
+  #install(made: readonly Made[], exports: Readonly<Record<string, unknown>>, bytes: number): void {
+    for (const one of made) {
+      this.#p.table.set(one.slot, exports[one.slot]);
+      this.#putOne(one);
+    }
+    this.compiledBytes += bytes;
+  }
+  #putOne({ slot, bytes, place, entries, pages, instructions, swallowed, patience }: Made): void {
     for (const region of swallowed) this.#drop(region);
     const { tier } = place;
     const records: number[] = [];
     const words: number[] = [];
     entries.forEach((pos, number) => {
-      const distance = Math.floor(pos / PAGE);
-      const page = pages.find((p) => p.offset === distance)!;
-      const record = this.#code.recordAt({ codePage: page.codePage, offset: pos - distance * PAGE });
+      const record = this.#code.recordAt(placeIn(pages, pos));
       const present = this.#bySlot.get(this.#code.handlerOf(record));
       // An entry beside the root leaves a region that begins there alone; templates leave everything alone.
       if (present && (tier === "templates" || (number > 0 && present.place.tier === "region"))) return;
-      const word = number | ((distance + ENTRY_WORD.bias) << ENTRY_WORD.numberBits);
+      const word = number | ((Math.floor(pos / PAGE) + ENTRY_WORD.bias) << ENTRY_WORD.numberBits);
       this.#enterAt(record, slot, word);
       records.push(record);
       words.push(word);
     });
-    const bytes = f.code.length;
     this.#heldBytes[tier] += bytes;
+    this.#copier.sizes[slot] = tier === "region" ? REGION_SIZE : bytes;
     const region: Region = {
       slot,
       bytes,
@@ -597,7 +582,7 @@ export class Jit {
       records,
       words,
       jumps: [],
-      pages: pages.map((p) => p.codePage),
+      pages: [...pages.values()],
       alive: true,
       retired: 0,
       visits: 0,
@@ -636,7 +621,7 @@ export class Jit {
   #viewOf(
     place: Place,
     key: number,
-    module: RegionModule,
+    module: CompiledModule,
     in64: boolean,
     swallowed: Set<Region>,
     roots: Set<number>,
@@ -649,7 +634,7 @@ export class Jit {
       return code.recordAt({ codePage: pages.get(distance)!.codePage, offset: pos - distance * PAGE });
     };
     const pageAt = (distance: number) => {
-      const codePage = this.#pageNear(place, distance, key);
+      const codePage = code.pageNear(place, distance);
       return codePage === 0 ? undefined : { codePage, host: code.hostOf(codePage) };
     };
     return {
@@ -695,32 +680,5 @@ export class Jit {
         return this.#probes.get(known);
       },
     };
-  }
-
-  #module(imports: Map<string, Callable>): RegionModule {
-    const { effects, observer } = this.#p;
-    return {
-      effects,
-      observer,
-      fn: (name) => {
-        const known = imports.get(name);
-        if (known) return known;
-        if (!(name in this.#p.functions)) throw new Error(`the interpreter exports no ${name}`);
-        const callable = { name, index: imports.size, ...effects.signature(name) };
-        imports.set(name, callable);
-        return callable;
-      },
-    };
-  }
-
-  /** The module exports its regions by their slots. It imports no table: V8 before 12 would copy it for each instance. */
-  #encode(imports: ReadonlyMap<string, Callable>, made: readonly Made[]): Uint8Array {
-    const module = new ModuleBuilder({ initial: 1, maximum: MAX_PAGES, shared: true });
-    for (const [name, callable] of imports) module.import("cpu", name, callable);
-    for (const { slot, f } of made) {
-      module.adopt(f);
-      module.export(String(slot), f);
-    }
-    return module.encode().slice();
   }
 }

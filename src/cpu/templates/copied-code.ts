@@ -56,8 +56,9 @@ export interface CopiedFunction {
   readonly entries: readonly number[];
   /** Code pages of its instructions, by their distance from the root's in pages. */
   readonly pages: ReadonlyMap<number, number>;
-  /** Records of its instructions. */
-  readonly records: readonly number[];
+  /** Positions of its instructions, and their records. */
+  readonly positions: Int32Array;
+  readonly records: Int32Array;
 }
 
 /** Undefined where there is no template for the instruction at `root`, an offset in its page. */
@@ -82,8 +83,13 @@ export function copyFunction(
   if (!shape) return undefined;
   const f = new FunctionBuilder(name, 0, HANDLER);
   new Copier(f, slot, finder.pages, set, code, graph, shape, module).write();
-  const records = [...nodes.values()].map(({ record }) => record);
-  return { f, entries: shape.entries.map((b) => blocks[b]!.pos), pages: finder.pages, records };
+  return {
+    f,
+    entries: shape.entries.map((b) => blocks[b]!.pos),
+    pages: finder.pages,
+    positions: Int32Array.from(nodes.keys()),
+    records: Int32Array.from(nodes.values(), ({ record }) => record),
+  };
 }
 
 const RIP_PAGE = cachedField("ripPage");

@@ -37,8 +37,8 @@ const NEAR = 2;
 
 export class TemplateSet {
   readonly #slots: Slots;
-  readonly #effects: RuntimeEffects;
-  readonly #observer: CodeObserver | undefined;
+  readonly effects: RuntimeEffects;
+  readonly observer: CodeObserver | undefined;
   /** Runtime functions that templates call, by their numbers. */
   readonly callees: Callable[] = [];
   readonly #kinds: (Kind | null | undefined)[] = [];
@@ -46,8 +46,8 @@ export class TemplateSet {
 
   constructor(slots: Slots, effects: RuntimeEffects, observer: CodeObserver | undefined) {
     this.#slots = slots;
-    this.#effects = effects;
-    this.#observer = observer;
+    this.effects = effects;
+    this.observer = observer;
   }
 
   /** Undefined where the handler in a slot is no instruction, or has no template. */
@@ -106,7 +106,7 @@ export class TemplateSet {
     const known = this.#templates.get(key);
     if (known) return known;
     const written = writeTemplate(
-      { fn: (name) => this.#callee(name), effects: this.#effects, observer: this.#observer },
+      { fn: (name) => this.#callee(name), effects: this.effects, observer: this.observer },
       source,
     );
     const near =
@@ -119,7 +119,7 @@ export class TemplateSet {
   #callee(name: string): Callable {
     const known = this.callees.find((callee) => callee.name === name);
     if (known) return known;
-    const callee = { name, index: this.callees.length, ...this.#effects.signature(name) };
+    const callee = { name, index: this.callees.length, ...this.effects.signature(name) };
     this.callees.push(callee);
     return callee;
   }

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { cacheDirectory, DirectoryStore } from "./cache.ts";
+import { DirectoryStore } from "./cache.ts";
+import { cacheDirectory } from "./cache-directory.ts";
 
 const MANIFEST = { name: "default", version: "6.1-1_1:1.35+b1", packages: { p: "1" }, built: 5 };
 const FILES = new Map([["kernel", Buffer.from("k")]]);

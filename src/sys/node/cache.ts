@@ -1,17 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VivError } from "../../base/index.ts";
 import type { ImageManifest, ImageStore, StoredImage } from "../../image/index.ts";
 import { fileError } from "./file-errors.ts";
-
-/** Where this user's caches are (XDG Base Directory Specification), ours among them. */
-export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
-  const xdg = environment["XDG_CACHE_HOME"];
-  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), ".cache"), "vivarium");
-}
 
 const MANIFEST = "image.json";
 const LOCK = ".lock";

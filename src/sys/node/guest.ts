@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { GuestPorts } from "../../image/index.ts";
 import { archives } from "./archives.ts";
-import { cacheDirectory, DirectoryStore } from "./cache.ts";
+import { DirectoryStore } from "./cache.ts";
+import { cacheDirectory } from "./cache-directory.ts";
 import { AptClient } from "./packages.ts";
 
 /** What `buildDefaultGuest` needs of a Node host; everything is kept below `directory`. */

@@ -19,7 +19,7 @@ export {
   type MachineEnd,
 } from "../../vmm/index.ts";
 export { type Accelerator, chooseAccelerator, kvmState } from "./accelerator.ts";
-export { cacheDirectory } from "./cache.ts";
+export { cacheDirectory } from "./cache-directory.ts";
 export { guestPorts } from "./guest.ts";
 export { Terminal, type WindowSize } from "./terminal.ts";
 export { Vm, type VmOptions } from "./vm.ts";

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { cacheDirectory } from "./cache.ts";
+import { cacheDirectory } from "./cache-directory.ts";
 
 /** Of the kernels booted last; one is some 50 MiB. */
 const KEPT = 4;

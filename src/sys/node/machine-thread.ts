@@ -1,4 +1,5 @@
-/** Runs a machine in a worker thread. */
+/** Runs a machine in a worker thread, with another beside it that copies templates. */
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import {
   MachineHandle,
   type MachineMessage,
@@ -6,7 +7,8 @@ import {
   type MachineThread,
   ownBuffers,
 } from "../../vmm/index.ts";
-import { takeWorker } from "./worker.ts";
+import type { MachineWorkerStart } from "./machine-worker.ts";
+import { makeCopier, takeWorker } from "./worker.ts";
 
 /** A thread that loads what a machine is made of, and waits for one to run. */
 export interface WaitingThread {
@@ -21,18 +23,32 @@ export interface WaitingThread {
 
 /** Makes the thread. It keeps the process alive until it is told to start or to end. */
 export function makeMachineThread(): WaitingThread {
+  let copier: Worker | undefined;
   const machine = new MachineHandle(async () => {
-    await worker.terminate();
+    await Promise.all([worker.terminate(), copier?.terminate()]);
   });
   const worker = takeWorker();
   worker.on("message", (message: MachineMessage) => machine.receive(message));
   worker.on("messageerror", (error) => machine.crashed(error));
   worker.on("error", (error) => machine.crashed(error));
-  worker.on("exit", () => machine.gone());
+  worker.on("exit", () => {
+    void copier?.terminate();
+    machine.gone();
+  });
+  /** The way to a new copier. */
+  const connect = (): MessagePort => {
+    const { port1, port2 } = new MessageChannel();
+    copier = makeCopier();
+    copier.on("error", (error) => machine.crashed(error));
+    copier.postMessage(port1, [port1]);
+    return port2;
+  };
   return {
     start: async (what) => {
-      const start: MachineStart = { ...what, link: machine.link.buffer };
-      worker.postMessage(start, ownBuffers(what.boot.kernel, what.boot.initrd));
+      const port = what.jit === "on" ? connect() : undefined;
+      const start: MachineWorkerStart = { ...what, link: machine.link.buffer, copier: port };
+      const own = ownBuffers(what.boot.kernel, what.boot.initrd);
+      worker.postMessage(start, port ? [...own, port] : own);
       await machine.started;
       return machine;
     },

@@ -12,7 +12,7 @@ describe("the worker's file", () => {
     writeFileSync(file, "");
     utimesSync(file, time, time);
   };
-  const chosen = (): string => basename(workerFile(pathToFileURL(`${dist}/`)).pathname);
+  const chosen = (): string => basename(workerFile(pathToFileURL(`${dist}/`), "machine").pathname);
   beforeEach(() => {
     dist = mkdtempSync(join(tmpdir(), "viv-dist-"));
     mkdirSync(join(dist, "sys/node"), { recursive: true });
@@ -22,16 +22,16 @@ describe("the worker's file", () => {
   afterEach(() => rmSync(dist, { recursive: true }));
 
   it("is the bundle, in a package without the compiler's files, too", () => {
-    write("sys/node/machine-worker.bundle.js", 200);
-    expect(chosen()).toBe("machine-worker.bundle.js");
+    write("sys/node/machine-worker.bundle.cjs", 200);
+    expect(chosen()).toBe("machine-worker.bundle.cjs");
     write("cpu/.tsbuildinfo", 150);
     write("sys/node/.tsbuildinfo", 200);
-    expect(chosen()).toBe("machine-worker.bundle.js");
+    expect(chosen()).toBe("machine-worker.bundle.cjs");
   });
 
   it("is the modules where there is no bundle, and where one of them was compiled since", () => {
     expect(chosen()).toBe("machine-worker.js");
-    write("sys/node/machine-worker.bundle.js", 200);
+    write("sys/node/machine-worker.bundle.cjs", 200);
     write("cpu/.tsbuildinfo", 201);
     expect(chosen()).toBe("machine-worker.js");
     write("cpu/.tsbuildinfo", 150);
