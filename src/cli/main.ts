@@ -1,10 +1,9 @@
 #!/usr/bin/env -S node --v8-pool-size=1
-/** The `viv` command. What it does is loaded when V8 has its flags and a machine's worker, which takes longer to load, is on its way. */
-import { makeWorkerAhead } from "../sys/node/worker.ts";
-import { setV8Flags } from "./v8-flags.ts";
+/** The `viv` command. What it does is loaded when a machine's workers, which take longer to load, are on their way. */
+import { makeWorkersAhead } from "../sys/node/worker.ts";
+import { ENGINE_FLAGS } from "./v8-flags.ts";
 
-setV8Flags();
 const argv = process.argv.slice(2);
-if (argv[0] === "run") makeWorkerAhead();
+if (argv[0] === "run") makeWorkersAhead(ENGINE_FLAGS);
 const { runArguments } = await import("./command.ts");
 process.exit(await runArguments(argv));

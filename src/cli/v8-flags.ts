@@ -10,22 +10,34 @@ const UNTRIED = 14;
  */
 const BUDGET = { interpreter: 10_000_000, copied: 100_000_000 } as const;
 
-function setFlags(...flags: readonly string[]): void {
-  if (Number.parseInt(process.versions.v8, 10) < UNTRIED) for (const flag of flags) setFlagsFromString(flag);
-}
+const isTried = Number.parseInt(process.versions.v8, 10) < UNTRIED;
 
-/** Before anything is compiled, and a worker made. */
-export function setV8Flags(): void {
-  // Branch hints (WebAssembly branch hinting proposal) move what seldom runs out of the way of compiled code. V8 reads them by a flag
-  // before it does by default.
-  setFlags("--experimental-wasm-branch-hinting", `--wasm-tiering-budget=${BUDGET.interpreter}`);
-}
-/** When a machine runs: its threads have been loaded, and its interpreter compiled. */
+/**
+ * Before the interpreter is compiled, and when its worker is there: with any flag set Node has to compile its own modules, for each worker,
+ * which takes 40 ms.
+ */
+export const ENGINE_FLAGS: readonly string[] = isTried
+  ? [
+      // Branch hints (WebAssembly branch hinting proposal) move what seldom runs out of the way of compiled code. V8 reads them by a
+      // flag before it does by default.
+      "--experimental-wasm-branch-hinting",
+      `--wasm-tiering-budget=${BUDGET.interpreter}`,
+    ]
+  : [];
+
+/** When a machine runs. */
 export function setV8FlagsForRun(): void {
-  // From its first moments on it decodes and copies code, by many functions of which each runs for some milliseconds. V8 waits for eight
-  // calls or so until it begins to see what types they meet, and optimises them as soon as they have run for one or two, and
-  // with so much inlined that its compiler takes longer than they do.
-  setFlags("--no-lazy-feedback-allocation", "--max-inlined-bytecode-size-cumulative=300", "--interrupt-budget=200000");
-  // What is compiled from now on is about to run, and is best compiled where its module is: by a copier's thread.
-  setFlags(`--wasm-tiering-budget=${BUDGET.copied}`, "--no-wasm-lazy-compilation");
+  if (!isTried) return;
+  for (const flag of [
+    // From its first moments on it decodes and copies code, by many functions of which each runs for some milliseconds. V8 waits for eight
+    // calls or so until it begins to see what types they meet, and optimises them as soon as they have run for one or two, with so much
+    // inlined that its compiler takes longer than they do.
+    "--no-lazy-feedback-allocation",
+    "--max-inlined-bytecode-size-cumulative=300",
+    "--interrupt-budget=200000",
+    // What is compiled from now on is about to run, and is best compiled where its module is: by a copier's thread.
+    `--wasm-tiering-budget=${BUDGET.copied}`,
+    "--no-wasm-lazy-compilation",
+  ])
+    setFlagsFromString(flag);
 }

@@ -14,8 +14,6 @@ export interface MachineStart {
   readonly lockstep: number;
   readonly stats: boolean;
   readonly boot: BootSpec;
-  /** The interpreter, where it is compiled already. */
-  readonly engine?: WebAssembly.Module | undefined;
 }
 
 export type MachineMessage =

@@ -9,15 +9,9 @@ import { cachedDataVersionTag, setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 import { workerData } from "node:worker_threads";
 import { cacheDirectory } from "./cache-directory.ts";
+import type { WorkerSetting } from "./worker.ts";
 
-export interface BundledWorker {
-  /** A script in a function's body, which takes `require` and `__filename`. */
-  readonly file: string;
-  /** Whether V8 may be given flags for a moment: it holds for the whole process. */
-  readonly mayKeep: boolean;
-}
-
-const { file, mayKeep } = workerData as BundledWorker;
+const { bundle: file, flags } = workerData as WorkerSetting & { readonly bundle: string };
 const { size, mtimeMs, ino } = statSync(file);
 const name = basename(file);
 const build = `${name}-${ino}-${size}-${mtimeMs}`;
@@ -50,7 +44,8 @@ function load(): Script {
   try {
     cachedData = readFileSync(kept);
   } catch {
-    if (mayKeep) return compileAndKeep(source);
+    // V8 is given flags for that, which hold for the whole process.
+    if (flags) return compileAndKeep(source);
   }
   return new Script(source, { filename: file, cachedData });
 }

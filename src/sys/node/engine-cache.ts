@@ -1,8 +1,7 @@
 /**
  * Keeps the generated interpreter between processes, beside the images in the user's cache directory. The key is what it was generated
- * from: path, size and time of every file of the rooms that write it. A cache that cannot be read or written costs
- * the time to generate, nothing else. Nothing of the CPU is loaded here: the host's thread compiles what is kept while
- * the machine's loads its modules.
+ * from: path, size and time of every file of the rooms that write it, or of the one file that they are in. A cache that cannot be read or
+ * written costs the time to generate, nothing else.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -27,27 +26,30 @@ function fingerprint(): string {
   return hash.update(root).digest("hex").slice(0, 32);
 }
 
+function fingerprintOf(bundle: string): string {
+  const { size, mtimeMs } = statSync(bundle);
+  return createHash("sha256").update(`${bundle} ${size} ${mtimeMs}`).digest("hex").slice(0, 32);
+}
+
 const pathOf = (version: string, part: EnginePart): string =>
   join(cacheDirectory(), "engine", `${version}-${part}.wasm`);
 
-/** A module of the interpreter, compiled; undefined where none is kept. */
-export async function keptEngine(part: EnginePart): Promise<WebAssembly.Module | undefined> {
-  try {
-    return await WebAssembly.compile(readFileSync(pathOf(fingerprint(), part)));
-  } catch {
-    return undefined;
-  }
-}
-
-/** The bytes of a module, from the cache where they are there; else `generate` writes them, and they are kept. */
-export function cachedEngine(part: EnginePart, generate: (part: EnginePart) => Uint8Array): Uint8Array {
-  const version = fingerprint();
+/**
+ * A module from the cache where it is there; else `generate` writes it, and it is kept. `use` throws where its bytes are damaged. `bundle`:
+ * what this is loaded from, if it is one.
+ */
+export function cachedEngine<T>(
+  part: EnginePart,
+  generate: (part: EnginePart) => Uint8Array,
+  use: (bytes: Uint8Array<ArrayBuffer>) => T,
+  bundle?: string,
+): T {
+  const version = bundle === undefined ? fingerprint() : fingerprintOf(bundle);
   const path = pathOf(version, part);
   try {
-    const bytes = readFileSync(path);
-    if (WebAssembly.validate(bytes)) return bytes;
+    return use(readFileSync(path) as Uint8Array<ArrayBuffer>);
   } catch {
-    // Not there yet.
+    // Not there yet, or damaged.
   }
   const bytes = generate(part);
   try {
@@ -62,5 +64,11 @@ export function cachedEngine(part: EnginePart, generate: (part: EnginePart) => U
   } catch {
     // A read-only home is no reason not to run.
   }
-  return bytes;
+  return use(bytes as Uint8Array<ArrayBuffer>);
+}
+
+/** For who uses the bytes of a module elsewhere. */
+export function intact(module: Uint8Array<ArrayBuffer>): Uint8Array {
+  if (!WebAssembly.validate(module)) throw new Error("a module in the cache is damaged");
+  return module;
 }

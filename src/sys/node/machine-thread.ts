@@ -8,7 +8,7 @@ import {
   ownBuffers,
 } from "../../vmm/index.ts";
 import type { MachineWorkerStart } from "./machine-worker.ts";
-import { makeCopier, takeWorker } from "./worker.ts";
+import { dismissWorker, takeWorker } from "./worker.ts";
 
 /** A thread that loads what a machine is made of, and waits for one to run. */
 export interface WaitingThread {
@@ -27,7 +27,7 @@ export function makeMachineThread(): WaitingThread {
   const machine = new MachineHandle(async () => {
     await Promise.all([worker.terminate(), copier?.terminate()]);
   });
-  const worker = takeWorker();
+  const worker = takeWorker("machine");
   worker.on("message", (message: MachineMessage) => machine.receive(message));
   worker.on("messageerror", (error) => machine.crashed(error));
   worker.on("error", (error) => machine.crashed(error));
@@ -35,10 +35,10 @@ export function makeMachineThread(): WaitingThread {
     void copier?.terminate();
     machine.gone();
   });
-  /** The way to a new copier. */
+  /** The way to a copier. */
   const connect = (): MessagePort => {
     const { port1, port2 } = new MessageChannel();
-    copier = makeCopier();
+    copier = takeWorker("copier");
     copier.on("error", (error) => machine.crashed(error));
     copier.postMessage(port1, [port1]);
     return port2;
@@ -46,6 +46,7 @@ export function makeMachineThread(): WaitingThread {
   return {
     start: async (what) => {
       const port = what.jit === "on" ? connect() : undefined;
+      if (!port) dismissWorker("copier");
       const start: MachineWorkerStart = { ...what, link: machine.link.buffer, copier: port };
       const own = ownBuffers(what.boot.kernel, what.boot.initrd);
       worker.postMessage(start, port ? [...own, port] : own);

@@ -50,16 +50,14 @@ export class Vm extends VirtualMachine {
     let memory: WebAssembly.Memory;
     let thread: MachineThread;
     try {
-      const [boot, engine] = await Promise.all([
+      const boot =
         config.kernel === undefined
-          ? defaultGuest(config, console, onProgress)
-          : bootOwnKernel(config, config.kernel, (name, what) =>
+          ? await defaultGuest(config, console, onProgress)
+          : await bootOwnKernel(config, config.kernel, (name, what) =>
               what === "kernel" ? unpackedKernel(resolve(name)) : resolve(name),
-            ),
-        import("./engine-cache.ts").then(({ keptEngine }) => keptEngine("interpreter")),
-      ]);
+            );
       memory = createGuestMemory(config.memory);
-      thread = await waiting.start({ memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot, engine });
+      thread = await waiting.start({ memory, ramSize: config.memory, cpu, jit, lockstep, stats, boot });
     } catch (error) {
       await waiting.terminate();
       throw error;

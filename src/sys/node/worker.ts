@@ -2,7 +2,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import type { BundledWorker } from "./bundled-worker.ts";
 
 /** Heap for short-lived objects, MiB: the threads make few, and unused room counts against every guest. */
 const YOUNG_GENERATION_MIB = 8;
@@ -10,11 +9,12 @@ const YOUNG_GENERATION_MIB = 8;
 /** What a worker runs, and what a debugger calls it. */
 const NAMES = { machine: "machine-worker", copier: "copier-worker" } as const;
 type Role = keyof typeof NAMES;
+const ROLES: readonly Role[] = ["machine", "copier"];
 
 /** What the compiler keeps with each of its projects. */
 const BUILD_INFO = ".tsbuildinfo";
 
-let ahead: Worker | undefined;
+const ahead = new Map<Role, Worker>();
 
 /**
  * What a worker runs: all its modules in one file, as 300 take a tenth of a second more to load. Where something was compiled since that was
@@ -30,13 +30,22 @@ export function workerFile(dist: URL, role: Role): URL {
   return isNew ? bundle : new URL(`${NAMES[role]}.js`, own);
 }
 
-/** Whether the process is the command's own, which may give V8 flags. */
-let isOurs = false;
+/** What a worker is told when it is made. */
+export interface WorkerSetting {
+  /**
+   * The file with all its modules, if it is made from that: a script in a function's body, which takes `require` and `__filename`.
+   */
+  readonly bundle?: string;
+  /** For V8, before anything is compiled that runs in a guest's stead. They hold for the whole process: only the command gives any. */
+  readonly flags?: readonly string[];
+}
+
+let v8Flags: Pick<WorkerSetting, "flags"> = {};
 
 function make(role: Role): Worker {
   const file = workerFile(new URL("../../", import.meta.url), role);
   const isBundle = file.pathname.endsWith(".cjs");
-  const workerData: BundledWorker = { file: fileURLToPath(file), mayKeep: isOurs };
+  const workerData: WorkerSetting = { ...v8Flags, ...(isBundle ? { bundle: fileURLToPath(file) } : {}) };
   return new Worker(isBundle ? new URL("bundled-worker.js", import.meta.url) : file, {
     workerData,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
@@ -46,18 +55,21 @@ function make(role: Role): Worker {
   });
 }
 
-/** Makes the worker of the machine that will be started first: it loads its modules while the command loads its own. */
-export function makeWorkerAhead(): void {
-  isOurs = true;
-  ahead ??= make("machine");
+/** Makes the workers of the machine that will be started first: they load what they run while the command loads its own. */
+export function makeWorkersAhead(flags: readonly string[]): void {
+  v8Flags = { flags };
+  for (const role of ROLES) ahead.set(role, make(role));
 }
 
-/** A worker for a machine, for good. */
-export function takeWorker(): Worker {
-  const worker = ahead ?? make("machine");
-  ahead = undefined;
+/** A worker, for good. */
+export function takeWorker(role: Role): Worker {
+  const worker = ahead.get(role) ?? make(role);
+  ahead.delete(role);
   return worker;
 }
 
-/** A worker that copies templates for a machine's vCPU. */
-export const makeCopier = (): Worker => make("copier");
+/** Nobody will take a worker that was made ahead. */
+export function dismissWorker(role: Role): void {
+  void ahead.get(role)?.terminate();
+  ahead.delete(role);
+}

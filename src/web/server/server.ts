@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { VivError } from "../../base/index.ts";
 import { generateInterpreter } from "../../cpu/software.ts";
 import type { Guest, GuestIndex } from "../../image/index.ts";
-import { cachedEngine } from "../../sys/node/engine-cache.ts";
+import { cachedEngine, intact } from "../../sys/node/engine-cache.ts";
 import { DOCUMENT, LIBRARIES } from "./document.ts";
 
 export interface PageOptions {
@@ -68,7 +68,7 @@ type Source = (path: string) => Promise<Uint8Array | string | undefined>;
 function sources({ guest, files }: PageOptions): Source {
   const content = new Map<string, () => Promise<Uint8Array> | Uint8Array | string>([
     ["", () => DOCUMENT],
-    ["engine/interpreter.wasm", () => cachedEngine("interpreter", generateInterpreter)],
+    ["engine/interpreter.wasm", () => cachedEngine("interpreter", generateInterpreter, intact)],
   ]);
   if (guest) {
     const { name, version, kernelCommandLine } = guest;
