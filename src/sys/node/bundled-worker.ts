@@ -47,7 +47,10 @@ function load(): Script {
     // V8 is given flags for that, which hold for the whole process.
     if (flags) return compileAndKeep(source);
   }
-  return new Script(source, { filename: file, cachedData });
+  const script = new Script(source, { filename: file, cachedData });
+  // Damaged: the next one makes it anew.
+  if (script.cachedDataRejected) rmSync(kept, { force: true });
+  return script;
 }
 
 load().runInThisContext()(createRequire(file), file);
