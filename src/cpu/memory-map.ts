@@ -47,8 +47,11 @@ export const NO_TAG = 1;
 export const TLB_GLOBAL = 1;
 export const TLB_LOGGED = 2;
 
-/** Code TLB: tag (i64), code page (i32), flags (i32). The supervisor's set. */
-export const CODE_TLB_ENTRIES = 1024;
+/**
+ * Code TLB: tag (i64), code page (i32), flags (i32). The supervisor's set. As many entries as for data: where a program's libraries lie differs
+ * from run to run, and with a quarter of them two hot pages fell on one entry in some runs, which then took millions of page walks.
+ */
+export const CODE_TLB_ENTRIES = 4096;
 export const CODE_TLB_ENTRY_SIZE = 16;
 export const CODE_TLB_SET_SIZE = CODE_TLB_ENTRIES * CODE_TLB_ENTRY_SIZE;
 export const CODE_TLB_BASE = TLB_BASE + 2 * TLB_SET_SIZE;

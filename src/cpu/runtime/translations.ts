@@ -539,8 +539,8 @@ const protectCode = runtime("protect_code", "i32", "", (f) => {
   });
 });
 
-if (CODE_TLB_ENTRIES > 1 << (REGION_SHIFT - 12) || TLB_ENTRIES % (1 << (REGION_SHIFT - 12)) !== 0) {
-  throw new Error("a region is more than a code TLB, or does not lie in one piece in a data TLB");
+if ([CODE_TLB_ENTRIES, TLB_ENTRIES].some((entries) => entries % (1 << (REGION_SHIFT - 12)) !== 0)) {
+  throw new Error("a region does not lie in one piece in a TLB");
 }
 
 export const TRANSLATION_FUNCTIONS = [
