@@ -27,7 +27,7 @@ export const RECORD = {
   segment: 22,
   addressBytes: 23,
   /**
-   * Relative calls, where others have a memory operand: `codeMap` as it was when the record of a target on another page was noted, i32, and
+   * Relative calls and jumps, where others have a memory operand: `codeMap` as it was when the record of a target on another page was noted, i32, and
    * that record.
    */
   farMap: 8,

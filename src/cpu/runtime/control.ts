@@ -190,7 +190,7 @@ export function controlFunctions(type: IndirectType) {
   };
   /** Runs on at a linear address. */
   const enter = runtime("enter", "i64 i32", "i32", (f, env) => writeEnter(f, env, f.let(f.param(0, "i64").get())));
-  /** The same for the target of a computed jump, which is remembered. */
+  /** The same for the target of a computed jump, or a far one, which is remembered. */
   const enterComputed = runtime("enter_computed", "i64 i32", "i32", (f, env) => {
     const linear = f.let(f.param(0, "i64").get());
     writeEnter(f, env, linear, (record) => remember(f, env, linear, record));
@@ -242,12 +242,30 @@ export function controlFunctions(type: IndirectType) {
     f.store("i32.store", record(f), left, RECORD.heat);
     f.if(left.leS(0), leave);
   };
+  /**
+   * The record of a relative jump's target on another page, which becomes the one that runs: what was found there last time is at hand with
+   * the jump itself. `forgotten`: does not come back.
+   */
+  const farRecord = (f: FunctionBuilder, env: RuntimeEnv, r: I32, target: I64, forgotten: () => void): I32 => {
+    f.if(f.loadExpr("i32.load", r, RECORD.farMap).ne(env.get("codeMap")), () => {
+      const { differs, record: found } = remembered(f, env, target);
+      f.if(differs, forgotten);
+      f.store("i32.store", r, found, RECORD.far);
+      f.store("i32.store", r, env.get("codeMap"), RECORD.farMap);
+    });
+    env.set("ripPage", target.and(-4096));
+    return f.load("i32.load", r, RECORD.far);
+  };
   /** A relative jump in 64-bit mode from copied code to where that does not go, done. */
   const takeRelative = runtime("take_relative", "i32 i32", "i32", (f, env) => {
-    countJump(f, () => f.returnCall(env.fn("warmed_relative"), record(f), budgetOf(f)));
-    const link = f.load("i32.load", record(f), RECORD.link);
-    f.if(link, () => f.if(budgetOf(f).gtS(0), () => toCompiled(f, env, link, budgetOf(f))));
-    f.returnCall(env.fn("branch64"), record(f), budgetOf(f));
+    const r = record(f);
+    const budget = budgetOf(f);
+    countJump(f, () => f.returnCall(env.fn("warmed_relative"), r, budget));
+    const link = f.load("i32.load", r, RECORD.link);
+    const search = () => f.returnCall(env.fn("branch64"), r, budget);
+    f.if(budget.leS(env.get("attention")), search);
+    f.if(link, () => toCompiled(f, env, link, budget));
+    toCompiled(f, env, farRecord(f, env, r, targetOf(f, env, r), search), budget);
   });
   /** A return from copied code to where nobody waits for it. */
   const takeReturn = runtime("take_return", "i32 i64 i32", "i32", (f, env) => {
@@ -277,16 +295,9 @@ export function controlFunctions(type: IndirectType) {
     const next = nextOf(f, env, r);
     const target = targetOf(f, env, r, next);
     const to = f.variable(f.load("i32.load", r, RECORD.link));
-    // Another page: what was found there last time is at hand with the call itself.
     f.if(to.get().eqz(), () => {
-      f.if(f.loadExpr("i32.load", r, RECORD.farMap).ne(env.get("codeMap")), () => {
-        const { differs, record: found } = remembered(f, env, target);
-        f.if(differs, () => f.returnCall(env.fn("call_computed"), r, target, budgetOf(f)));
-        f.store("i32.store", r, found, RECORD.far);
-        f.store("i32.store", r, env.get("codeMap"), RECORD.farMap);
-      });
-      env.set("ripPage", target.and(-4096));
-      to.set(f.load("i32.load", r, RECORD.far));
+      const forgotten = () => f.returnCall(env.fn("call_computed"), r, target, budgetOf(f));
+      to.set(farRecord(f, env, r, target, forgotten));
     });
     waitFor(f, env, target, next, budgetOf(f));
     toCompiled(f, env, to.get(), budgetOf(f));
@@ -405,7 +416,7 @@ export function controlFunctions(type: IndirectType) {
         // Branches have no target that is not canonical (SDM vol. 2, JMP); the same page always is.
         if (mask === undefined)
           f.if(f.callFor("i32", env.fn("check_target"), target), () => f.returnCall(env.fn("fault"), r, budget.add(1)));
-        f.returnCall(env.fn("enter"), target, budget);
+        f.returnCall(env.fn(mask === undefined ? "enter_computed" : "enter"), target, budget);
       });
       f.if(budget.leS(0), () => f.returnCall(env.fn("enter"), target, budget));
       const epoch = env.get("codeEpoch");

@@ -13,28 +13,46 @@ const INVLPG = [0x0f, 0x01, 0x3a];
 /** Maps a page to the other one of two: xor esi,1000h; mov [entry],rsi; invlpg [rdx] */
 const remap = (linear: number) => [[0x81, 0xf6, imm(PAGE)], [0x48, 0x89, 0x34, 0x25, imm(entryOf(linear))], INVLPG];
 
-it("a function too far away to be compiled with its caller is called where its page is mapped to", () => {
-  const g = new HotGuest();
-  const FAR = FREE + 16 * PAGE;
-  // add rbx,imm8; ret
-  for (const [i, value] of [1, 7].entries())
-    g.assemble((a) => a.db(0x48, 0x83, 0xc3, value, 0xc3), FAR, FREE + i * PAGE);
-  g.mapPage(FAR, FREE | 7);
-  g.hot((a) => {
-    a.mov(RCX, PASSES)
-      .mov(RSI, FREE | 7)
-      .mov(RDX, FAR)
-      .label("loop")
-      .call(FAR)
-      // cmp ecx, half
-      .db(0x81, 0xf9, imm(PASSES / 2))
-      .jcc(CC.nz, "on")
-      .db(remap(FAR))
-      .label("on")
-      .again("loop");
-  });
-  expect(g.get("rbx")).toBe(sum(PASSES, (n) => (n >= PASSES / 2 ? 1 : 7)));
-});
+it.each(["called", "jumped to"])(
+  "code too far away to be compiled with what leads to it is %s where it is mapped to",
+  (how) => {
+    const g = new HotGuest();
+    const FAR = FREE + 16 * PAGE;
+    g.mapPage(FAR, FREE | 7);
+    const a = g.assemble((asm) => {
+      asm
+        .mov(RCX, PASSES)
+        .mov(RSI, FREE | 7)
+        .mov(RDX, FAR)
+        .label("loop");
+      if (how === "called") asm.call(FAR);
+      else asm.jmp(FAR);
+      asm
+        .label("back")
+        // cmp ecx, half
+        .db(0x81, 0xf9, imm(PASSES / 2))
+        .jcc(CC.nz, "on")
+        .db(remap(FAR))
+        .label("on")
+        .again("loop")
+        .hlt();
+    });
+    for (const [i, value] of [1, 7].entries()) {
+      g.assemble(
+        (asm) => {
+          // add rbx,imm8; ret
+          asm.db(0x48, 0x83, 0xc3, value);
+          if (how === "called") asm.db(0xc3);
+          else asm.jmp(a.at("back"));
+        },
+        FAR,
+        FREE + i * PAGE,
+      );
+    }
+    g.finish();
+    expect(g.get("rbx")).toBe(sum(PASSES, (n) => (n >= PASSES / 2 ? 1 : 7)));
+  },
+);
 
 describe("a loop over two pages", () => {
   const SECOND = CODE + PAGE;
