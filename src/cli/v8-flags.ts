@@ -1,8 +1,12 @@
 /** What the command asks of V8. It holds for the whole process, so that only the program itself may do it. */
 import { setFlagsFromString } from "node:v8";
 
-/** The first V8 that these were not tried with: it complains about flags it does not know. */
-const UNTRIED = 14;
+/**
+ * The first V8 that these were not tried with, and the first without some of them (tried: 11.3, 12.4, 13.6, 14.1): it complains about
+ * flags it does not know.
+ */
+const UNTRIED = 15;
+const FEWER = 12;
 /**
  * Bytes that a function runs before V8 compiles it anew, better: what it is set to when the function's module is compiled. A handler of the
  * interpreter is soon worth that; a copied function of 20,000 is worth the 50 ms after more passes than the ninety that V8 11 takes
@@ -10,7 +14,8 @@ const UNTRIED = 14;
  */
 const BUDGET = { interpreter: 10_000_000, copied: 100_000_000 } as const;
 
-const isTried = Number.parseInt(process.versions.v8, 10) < UNTRIED;
+const version = Number.parseInt(process.versions.v8, 10);
+const isTried = version < UNTRIED;
 
 /**
  * Before the interpreter is compiled, and when its worker is there: with any flag set Node has to compile its own modules, for each worker,
@@ -25,6 +30,13 @@ export const ENGINE_FLAGS: readonly string[] = isTried
     ]
   : [];
 
+const FLAGS_OF_V8_11 = [
+  "--interrupt-budget=200000",
+  // Otherwise V8 11 takes a quicker allocator of registers for functions that are huge to it, larger copied ones among them; that stores
+  // each value where it is made.
+  "--no-turbo-use-mid-tier-regalloc-for-huge-functions",
+];
+
 /** When a machine runs. */
 export function setV8FlagsForRun(): void {
   if (!isTried) return;
@@ -34,10 +46,10 @@ export function setV8FlagsForRun(): void {
     // inlined that its compiler takes longer than they do.
     "--no-lazy-feedback-allocation",
     "--max-inlined-bytecode-size-cumulative=300",
-    "--interrupt-budget=200000",
     // What is compiled from now on is about to run, and is best compiled where its module is: by a copier's thread.
     `--wasm-tiering-budget=${BUDGET.copied}`,
     "--no-wasm-lazy-compilation",
+    ...(version < FEWER ? FLAGS_OF_V8_11 : []),
   ])
     setFlagsFromString(flag);
 }
