@@ -10,10 +10,10 @@ import type { NearView } from "./near-code.ts";
 import type { TemplateSet } from "./template-set.ts";
 
 /**
- * A copied function of so many bytes at most, some 40 instructions, is copied again where another leads to it: to go from one function to
+ * A copied function of so many bytes at most, some 100 instructions, is copied again where another leads to it: to go from one function to
  * another costs as much as a dozen instructions. Of what is larger there would be too much.
  */
-const COPIED_AGAIN = 4000;
+const COPIED_AGAIN = 10_000;
 /** Taken less than once while templates wait for so many passes, a conditional jump is seldom taken. */
 const SELDOM = 160;
 
