@@ -1,4 +1,4 @@
-import { type Bytes, bytes, HIGH_RAM_START, LOW_RAM_END } from "../base/index.ts";
+import { type Bytes, bytes, LOW_RAM_END, ramOffset } from "../base/index.ts";
 
 /** Guest RAM as the host sees it: one run of bytes, in two places of the guest physical map. */
 export class GuestRam {
@@ -15,9 +15,7 @@ export class GuestRam {
 
   /** Offset of a guest physical address in `bytes`, or -1 where `length` bytes of RAM are not there. */
   offset(address: number, length: number): number {
-    if (address >= 0 && address + length <= this.lowSize) return address;
-    const high = address - HIGH_RAM_START + LOW_RAM_END;
-    return address >= HIGH_RAM_START && high + length <= this.size ? high : -1;
+    return ramOffset(this.size, address, length);
   }
 
   /** A view of `length` bytes at a guest physical address, or undefined where RAM does not hold them all. */
