@@ -28,6 +28,7 @@ import { STEP, WATCH } from "./runtime/debug.ts";
 import { ATTENTION, EXIT } from "./runtime/exits.ts";
 import type { Imports } from "./runtime/imports.ts";
 import { TRAP } from "./runtime/traps.ts";
+import { Sampling, type SamplingPorts } from "./sampling.ts";
 import { type CpuSnapshot, readFields, writeFields } from "./snapshot.ts";
 import { type Software, software } from "./software.ts";
 import { type CpuEntry, setEntryState, setResetState } from "./start.ts";
@@ -43,6 +44,7 @@ import { TaskFault } from "./system/tasks.ts";
 export interface CpuExports extends CodeCacheExports, LinearMemoryExports {
   run(budget: number): number;
   run_step(at: number): number;
+  run_steps(count: number, at: number): number;
   ram_host(physical: bigint): number;
   fetch_page(linear: bigint): number;
   flush_tlb(): void;
@@ -149,6 +151,7 @@ export class Cpu implements CpuContext {
   /** An exception of a task that an instruction has just switched to; delivered before anything else runs. */
   #taskFault: TaskFault | undefined;
   #returns = false;
+  #sampling: Sampling | undefined;
   /** Instructions retired before the current slice. */
   #retired = 0;
 
@@ -236,6 +239,11 @@ export class Cpu implements CpuContext {
     this.updateMode();
   }
 
+  /** Has samples taken from now on, or no more. Between two slices. */
+  sample(ports: SamplingPorts | undefined): void {
+    this.#sampling = ports && new Sampling(ports);
+  }
+
   /** The machine wants its thread back: `run` returns in front of one of the next instructions. */
   requestReturn(): void {
     this.#returns = true;
@@ -303,9 +311,14 @@ export class Cpu implements CpuContext {
         left--;
         this.#step(shadow);
       } else {
-        const given = singly ? 0 : left;
+        const wanted = this.#sampling === undefined ? 0 : this.#sampling.next(this.#retired);
+        const given = singly ? 0 : wanted === 0 ? left : Math.min(left, Math.abs(wanted));
         words[AT.faultsTaken] = 0;
-        const code = singly ? this.#x.run_step(STEP_BASE) : this.#x.run(left);
+        const code = singly
+          ? this.#x.run_step(STEP_BASE)
+          : wanted < 0
+            ? this.#x.run_steps(given, STEP_BASE)
+            : this.#x.run(given);
         const used = given - words[AT.budget]!;
         this.#retired += used - words[AT.faultsTaken]!;
         left -= used;

@@ -384,6 +384,25 @@ export function controlFunctions(type: IndirectType) {
     f.returnCall(env.fn("step_record"), linearRip(f, env), f.param(0, "i32").get());
   });
 
+  /**
+   * So many instructions from there, one at a time at scratch records `at`; fewer where something has to be looked at in between. The state's
+   * `budget` says how many are left.
+   */
+  const runSteps = runtime("run_steps", "i32 i32", "i32", (f, env) => {
+    const left = f.variable(f.param(0, "i32").get() as I32);
+    const code = f.variable(i32(EXIT.budget));
+    f.while(
+      () => left.get().gtS(env.get("attention")).and(code.get().eq(EXIT.budget)),
+      () => {
+        code.set(f.callFor("i32", env.fn("run_step"), f.param(1, "i32").get()));
+        // A step begins with a budget of 0.
+        left.set(left.get().add(env.get("budget")));
+      },
+    );
+    env.set("budget", left.get());
+    f.return(code.get());
+  });
+
   const jump = runtime("jump", "i64 i32", "i32", (f, env) => {
     const target = f.let(f.param(0, "i64").get());
     const linear = f.choose(
@@ -536,6 +555,7 @@ export function controlFunctions(type: IndirectType) {
     step,
     run,
     runStep,
+    runSteps,
     jump,
     branch("branch64", undefined, true),
     branch("branch32", 0xffff_ffff, true),
