@@ -54,6 +54,17 @@ export const u64: Field<number> = {
   },
 };
 
+/** 64 bits with sign as a number: exact below 2^53 on either side of zero, above that the nearest there is. */
+export const s64: Field<number> = {
+  size: 8,
+  read: (view, at) => view.getUint32(at, true) + view.getInt32(at + 4, true) * 2 ** 32,
+  write: (view, at, value) => {
+    if (!Number.isSafeInteger(value)) throw new RangeError(`${value} does not fit a signed field`);
+    view.setUint32(at, value >>> 0, true);
+    view.setInt32(at + 4, Math.floor(value / 2 ** 32), true);
+  },
+};
+
 /** 64 bits, all of them exact. */
 export const u64big: Field<bigint> = {
   size: 8,

@@ -6,6 +6,7 @@ import { Decoder } from "../isa/decode.ts";
 import { DISTANCES } from "../isa/float/sse-fast.ts";
 import { ROWS } from "../isa/rows.ts";
 import { CodeCache, type CodeCacheExports } from "./code-cache.ts";
+import { type HostWork, WORK } from "./host-work.ts";
 import type { Thresholds } from "./jit/heat.ts";
 import { Jit, type JitPorts } from "./jit/jit.ts";
 import { LinearMemory, type LinearMemoryExports } from "./linear-memory.ts";
@@ -152,6 +153,8 @@ export class Cpu implements CpuContext {
   #taskFault: TaskFault | undefined;
   #returns = false;
   #sampling: Sampling | undefined;
+  /** Told what this thread does for the guest. */
+  #work: HostWork | undefined;
   /** Instructions retired before the current slice. */
   #retired = 0;
 
@@ -244,6 +247,11 @@ export class Cpu implements CpuContext {
     this.#sampling = ports && new Sampling(ports);
   }
 
+  /** Has somebody told from now on what this thread does for the guest, or nobody. */
+  watchWork(work: HostWork | undefined): void {
+    this.#work = work;
+  }
+
   /** The machine wants its thread back: `run` returns in front of one of the next instructions. */
   requestReturn(): void {
     this.#returns = true;
@@ -290,7 +298,11 @@ export class Cpu implements CpuContext {
       // MXCSR may have been changed from outside.
       words[AT.sseQuick] = 0;
       if (this.#returns) break;
-      if (this.#jit?.due(this.#retired)) this.#jit.compile();
+      if (this.#jit?.due(this.#retired)) {
+        this.#work?.begin(WORK.compile, 0);
+        this.#jit.compile();
+        this.#work?.end();
+      }
       const activity = words[AT.activity]!;
       if (activity === ACTIVITY.shutdown) return "shutdown";
       const shadow = words[AT.shadow]!;
@@ -314,11 +326,13 @@ export class Cpu implements CpuContext {
         const wanted = this.#sampling === undefined ? 0 : this.#sampling.next(this.#retired);
         const given = singly ? 0 : wanted === 0 ? left : Math.min(left, Math.abs(wanted));
         words[AT.faultsTaken] = 0;
+        this.#work?.begin(WORK.guest, 0);
         const code = singly
           ? this.#x.run_step(STEP_BASE)
           : wanted < 0
             ? this.#x.run_steps(given, STEP_BASE)
             : this.#x.run(given);
+        this.#work?.end();
         const used = given - words[AT.budget]!;
         this.#retired += used - words[AT.faultsTaken]!;
         left -= used;
@@ -434,6 +448,12 @@ export class Cpu implements CpuContext {
 
   /** Delivers an exception or interrupt; what goes wrong on the way becomes #DF, and then a shutdown. */
   #event(vector: number, error: number, kind: number): void {
+    this.#work?.begin(WORK.event, vector);
+    this.#deliver(vector, error, kind);
+    this.#work?.end();
+  }
+
+  #deliver(vector: number, error: number, kind: number): void {
     const { r } = this;
     let current = vector;
     let code = WITH_ERROR_CODE.has(vector) && kind === TRAP.fault ? error : -1;
@@ -565,22 +585,39 @@ export class Cpu implements CpuContext {
   #imports(): Imports {
     const { ports } = this;
     return {
-      mmio_read: (gpa, size) => ports.mmioRead(gpa!, size as PortSize),
+      mmio_read: (gpa, size) => {
+        this.#work?.begin(WORK.memory, gpa!);
+        const value = ports.mmioRead(gpa!, size as PortSize);
+        this.#work?.end();
+        return value;
+      },
       mmio_write: (gpa, size, value) => {
+        this.#work?.begin(WORK.memory, gpa!);
         ports.mmioWrite(gpa!, size as PortSize, value! >>> 0);
+        this.#work?.end();
         return undefined;
       },
       port_read: (port, size) => {
         this.#watchPort(port!, size!);
-        return ports.portRead(port!, size as PortSize);
+        this.#work?.begin(WORK.port, port!);
+        const value = ports.portRead(port!, size as PortSize);
+        this.#work?.end();
+        return value;
       },
       port_write: (port, size, value) => {
         this.#watchPort(port!, size!);
+        this.#work?.begin(WORK.port, port!);
         ports.portWrite(port!, size as PortSize, value! >>> 0);
+        this.#work?.end();
         return undefined;
       },
       new_code_page: (ramOffset, key) => this.code.newPage(ramOffset! >>> 0, key!),
-      decode: (page, offset) => this.code.decode(page! >>> 0, offset!),
+      decode: (page, offset) => {
+        this.#work?.begin(WORK.decode, 0);
+        const record = this.code.decode(page! >>> 0, offset!);
+        this.#work?.end();
+        return record;
+      },
       decode_across: (record) => this.code.decodeAcross(record! >>> 0),
       read_tsc: () => Math.floor(ports.tsc()),
       read_random: () => {
@@ -607,7 +644,12 @@ export class Cpu implements CpuContext {
         this.requestAttention();
         return undefined;
       },
-      system: (operation) => this.#system(operation!),
+      system: (operation) => {
+        this.#work?.begin(WORK.operation, operation!);
+        const faulted = this.#system(operation!);
+        this.#work?.end();
+        return faulted;
+      },
     };
   }
 

@@ -93,16 +93,30 @@ const KEPT = 256;
  */
 export class AddressSpace {
   readonly memory: PhysicalMemory;
-  readonly root: Gpa;
-  readonly levels: 4 | 5;
+  #root: Gpa;
+  #levels: 4 | 5;
   readonly #pages = new Float64Array(KEPT).fill(Number.NaN);
   readonly #frames = new Float64Array(KEPT);
 
   /** `root`: of the top table (CR3 without its low 12 bits). */
   constructor(memory: PhysicalMemory, root: Gpa, levels: 4 | 5) {
     this.memory = memory;
-    this.root = root;
-    this.levels = levels;
+    this.#root = root;
+    this.#levels = levels;
+  }
+
+  get root(): Gpa {
+    return this.#root;
+  }
+  get levels(): 4 | 5 {
+    return this.#levels;
+  }
+
+  /** Becomes another address space, or the same one looked at anew. */
+  moveTo(root: Gpa, levels: 4 | 5): void {
+    this.#root = root;
+    this.#levels = levels;
+    this.#pages.fill(Number.NaN);
   }
 
   /** The physical address of `at + offset`, or -1 where nothing is mapped there. */
@@ -190,10 +204,10 @@ export class AddressSpace {
   /** The physical address of a page's frame, or -1. */
   #walk(page: number): number {
     // Canonical addresses only (SDM vol. 1, 3.3.7.1).
-    const bound = 2 ** (9 * this.levels - 1);
+    const bound = 2 ** (9 * this.#levels - 1);
     if (!(page >= -bound && page < bound)) return -1;
-    let table: number = this.root;
-    for (let level = this.levels - 1; ; level--) {
+    let table: number = this.#root;
+    for (let level = this.#levels - 1; ; level--) {
       const index = Math.floor(page / 2 ** (9 * level)) & 511;
       const entry = table + index * 8;
       if (!this.memory.has(gpa(entry), 8)) return -1;

@@ -44,6 +44,15 @@ export class Bus {
     }
   }
 
+  /** All that are attached, in the order of their addresses; one with several ranges more than once. */
+  get devices(): readonly IoDevice[] {
+    return this.#ranges.map(({ device }) => device);
+  }
+  /** The device that answers at an address. */
+  at(address: number): IoDevice | undefined {
+    return this.#find(address)?.device;
+  }
+
   read(address: number, size: AccessSize): number {
     const range = this.#find(address);
     return range ? range.device.read(address - range.start, size) >>> 0 : floating(size);

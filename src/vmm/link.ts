@@ -8,6 +8,8 @@
  */
 import { SERIAL_PORTS } from "../machine/platform.ts";
 import { ByteRing } from "./ring.ts";
+import { SAMPLE_AREA_SIZE, SampleArea } from "./sampling/area.ts";
+import { EXITS_SIZE, ExitTable } from "./sampling/exits.ts";
 
 /** Int32 words at the start of the shared buffer. */
 const WORD = {
@@ -24,13 +26,15 @@ const WORD = {
 } as const;
 const WORDS = 5;
 
-/** What the host may ask. `paused` is a state, the others happen once. */
+/** What the host may ask. `paused` and `watched` are states, the others happen once. */
 export const REQUEST = {
   stop: 1,
   paused: 2,
   powerButton: 4,
   nmi: 8,
   reset: 16,
+  /** A state too: samples are taken, or exits counted, as the sample area says. */
+  watched: 32,
 } as const;
 const ONCE = REQUEST.powerButton | REQUEST.nmi | REQUEST.reset;
 
@@ -40,7 +44,9 @@ const TO_GUEST = 16 * 1024;
 const FROM_GUEST = 256 * 1024;
 
 const PORT_SIZE = ByteRing.size(TO_GUEST) + ByteRing.size(FROM_GUEST);
-export const LINK_SIZE = WORDS * Int32Array.BYTES_PER_ELEMENT + SERIAL_PORTS.length * PORT_SIZE;
+const SAMPLES_AT = Math.ceil((WORDS * Int32Array.BYTES_PER_ELEMENT + SERIAL_PORTS.length * PORT_SIZE) / 8) * 8;
+const EXITS_AT = SAMPLES_AT + SAMPLE_AREA_SIZE;
+export const LINK_SIZE = EXITS_AT + EXITS_SIZE;
 
 interface PortRings {
   readonly toGuest: ByteRing;
@@ -52,10 +58,14 @@ class Link {
   readonly buffer: SharedArrayBuffer;
   protected readonly words: Int32Array;
   readonly serial: readonly PortRings[];
+  readonly samples: SampleArea;
+  readonly exits: ExitTable;
 
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer, 0, WORDS);
+    this.samples = new SampleArea(buffer, SAMPLES_AT);
+    this.exits = new ExitTable(buffer, EXITS_AT);
     this.serial = SERIAL_PORTS.map((_, i) => {
       const at = this.words.byteLength + i * PORT_SIZE;
       return {
@@ -68,8 +78,9 @@ class Link {
 
 /** The host's end. */
 export class HostLink extends Link {
-  constructor() {
-    super(new SharedArrayBuffer(LINK_SIZE));
+  /** `buffer`: of a link that there is already, for another thread of the host's. */
+  constructor(buffer = new SharedArrayBuffer(LINK_SIZE)) {
+    super(buffer);
   }
 
   request(bits: number): void {

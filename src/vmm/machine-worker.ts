@@ -17,6 +17,7 @@ import { guestRam } from "./guest-memory.ts";
 import { MachineLink } from "./link.ts";
 import { Machine } from "./machine.ts";
 import type { MachineMessage, MachineStart } from "./machine-protocol.ts";
+import { Capture } from "./sampling/capture.ts";
 
 /** The thread's own side of its host. */
 export interface MachineHost {
@@ -46,6 +47,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
   try {
     software(host.generated);
     let counting: CountingCpu | undefined;
+    let plain: Cpu | undefined;
     const machine = new Machine({
       boot,
       readFile: (name, what) => host.readFile(name, what),
@@ -66,10 +68,14 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
         };
         if (stats) {
           counting = new CountingCpu({ ...options, now: () => clock.now() });
+          plain = counting;
           return counting;
         }
-        return lockstep > 0 ? new LockstepCpu({ ...options, slice: lockstep }) : new Cpu(options);
+        if (lockstep > 0) return new LockstepCpu({ ...options, slice: lockstep });
+        plain = new Cpu(options);
+        return plain;
       },
+      capture: (watched) => new Capture({ ...watched, memory, ram: guestRam(memory, ramSize), cpu: plain!, vcpu: 0 }),
     });
     machine.boot();
     host.tell({ kind: "started" });

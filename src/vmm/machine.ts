@@ -3,6 +3,8 @@
  * serial ports' bytes to and from the link.
  */
 import type { Ns } from "../base/index.ts";
+import { WORK } from "../cpu/host-work.ts";
+import type { SamplingPorts } from "../cpu/sampling.ts";
 import { type ImageSource, loadKernel } from "../machine/boot/index.ts";
 import { GuestRam } from "../machine/memory.ts";
 import type { Clock, Entropy } from "../machine/ports.ts";
@@ -11,6 +13,8 @@ import { MachineClock } from "./clock.ts";
 import { type MachineLink, REQUEST } from "./link.ts";
 import { type MachineRequest, Pc } from "./pc.ts";
 import { RunLoop } from "./run-loop.ts";
+import type { CaptureOptions } from "./sampling/capture.ts";
+import { Watch } from "./sampling/watch.ts";
 import type { SliceEnd, Vcpu, VcpuPorts } from "./vcpu.ts";
 
 /** Bytes, or the name of a file, which the host reads anew for each boot: a large initramfs is not kept beside the guest. */
@@ -41,6 +45,8 @@ export interface MachineOptions {
   /** All of guest RAM. */
   readonly ram: Uint8Array;
   createVcpu(ports: VcpuPorts): Vcpu;
+  /** Makes what takes samples of the vCPU. Absent: it cannot be watched. */
+  readonly capture?: (options: Pick<CaptureOptions, "area" | "now" | "deviceAt">) => SamplingPorts;
 }
 
 /** Offered to a serial port at a time: more than any FIFO. */
@@ -61,6 +67,7 @@ export class Machine {
   readonly #ram: GuestRam;
   readonly #vcpu: Vcpu;
   #end: MachineEnd | undefined;
+  #watch: Watch | undefined;
   #held = false;
   /** The guest sent bytes in this slice. */
   #sent = false;
@@ -110,7 +117,7 @@ export class Machine {
   run(): MachineEnd {
     new RunLoop({
       clock: this.#clock,
-      timers: this.#timers,
+      timers: { run: () => this.#runTimers(), next: () => this.#timers.next() },
       vcpu: this.#vcpu,
       waiter: { wait: (until) => this.#sleep(until) },
       look: () => this.#look(),
@@ -127,6 +134,7 @@ export class Machine {
     if ((requests & REQUEST.powerButton) !== 0) this.#pc.pm.pressPowerButton();
     if ((requests & REQUEST.nmi) !== 0) this.#pc.raiseNmi();
     if ((requests & REQUEST.reset) !== 0) this.#reboot();
+    this.#watchAs((requests & REQUEST.watched) !== 0);
     this.#held = (requests & REQUEST.paused) !== 0;
     if (this.#held) {
       this.#clock.hold();
@@ -135,6 +143,40 @@ export class Machine {
     this.#clock.release();
     for (const port of this.#link.serial.keys()) this.#feed(port);
     return "run";
+  }
+
+  /** Lets somebody watch, or nobody. */
+  #watchAs(wanted: boolean): void {
+    if (wanted === (this.#watch !== undefined)) return;
+    this.#watch?.stop();
+    this.#watch = undefined;
+    const { capture } = this.#options;
+    const { sample, watchWork } = this.#vcpu;
+    if (!wanted || !capture || !sample || !watchWork) return;
+    const { samples: area, exits } = this.#link;
+    const now = () => this.#options.clock.now();
+    const deviceNames = this.#pc.deviceNames;
+    const deviceAt = (work: number, detail: number) =>
+      deviceNames.indexOf(this.#pc.deviceAt(work === WORK.port ? "port" : "memory", detail) ?? "") >>> 0;
+    this.#watch = new Watch({
+      area,
+      exits,
+      vcpu: { sample: sample.bind(this.#vcpu), watchWork: watchWork.bind(this.#vcpu) },
+      capture: () => capture({ area, now, deviceAt }),
+      now,
+      deviceNames,
+      deviceAt,
+    });
+  }
+
+  #runTimers(): void {
+    if (this.#watch === undefined) {
+      this.#timers.run();
+      return;
+    }
+    this.#watch.begin(WORK.timers, 0);
+    this.#timers.run();
+    this.#watch.end();
   }
 
   #flush(): void {
@@ -163,7 +205,9 @@ export class Machine {
   }
 
   #sleep(until: Ns): void {
+    this.#watch?.begin(WORK.halted, 0);
     this.#link.sleep(Math.max(0, (until - this.#clock.now()) / NS_PER_MS));
+    this.#watch?.end();
   }
 
   /** Gives serial port `port` what the host has for it, as far as it takes it. */

@@ -177,6 +177,16 @@ export class Pc {
     this.apic.enterVirtualWire();
   }
 
+  /** Names of all devices that the guest's code reaches. */
+  get deviceNames(): readonly string[] {
+    return [...new Set([this.apic.name, ...[...this.#ports.devices, ...this.#memory.devices].map(({ name }) => name)])];
+  }
+  /** The name of the device at a port or a guest physical address. */
+  deviceAt(bus: "port" | "memory", address: number): string | undefined {
+    if (bus === "port") return this.#ports.at(address)?.name;
+    return this.#apicAt(address) >= 0 ? this.apic.name : this.#memory.at(address)?.name;
+  }
+
   /** What the guest asked of the machine since the last call. */
   takeRequest(): MachineRequest | undefined {
     // There is no firmware at the reset vector: a processor that INIT sends there starts the machine anew.
@@ -223,16 +233,17 @@ export class Pc {
   }
 
   /** The local APIC's page lies over everything else at its address, and the guest may move it (SDM vol. 3A 11.4.5). */
-  #mmioRead(gpa: number, size: AccessSize): number {
+  #apicAt(gpa: number): number {
     const offset = gpa - this.apic.address;
-    return this.apic.address >= 0 && offset >= 0 && offset < LOCAL_APIC.length
-      ? this.apic.read(offset, size)
-      : this.#memory.read(gpa, size);
+    return this.apic.address >= 0 && offset >= 0 && offset < LOCAL_APIC.length ? offset : -1;
   }
-
+  #mmioRead(gpa: number, size: AccessSize): number {
+    const offset = this.#apicAt(gpa);
+    return offset >= 0 ? this.apic.read(offset, size) : this.#memory.read(gpa, size);
+  }
   #mmioWrite(gpa: number, size: AccessSize, value: number): void {
-    const offset = gpa - this.apic.address;
-    if (this.apic.address >= 0 && offset >= 0 && offset < LOCAL_APIC.length) this.apic.write(offset, size, value);
+    const offset = this.#apicAt(gpa);
+    if (offset >= 0) this.apic.write(offset, size, value);
     else this.#memory.write(gpa, size, value);
   }
 }

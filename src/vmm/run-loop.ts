@@ -15,7 +15,7 @@ export interface Waiter {
 
 export interface RunLoopPorts {
   readonly clock: Clock;
-  readonly timers: Timers;
+  readonly timers: Pick<Timers, "run" | "next">;
   readonly vcpu: Pick<Vcpu, "run" | "instructions">;
   readonly waiter: Waiter;
   /** Serves what came from outside. Says whether the guest may run, and how the run ends where it shall. */

@@ -1,0 +1,181 @@
+/**
+ * What the machine's thread and whoever watches it share while samples are taken: a page of words, and a ring of raw samples. Memory that
+ * nobody touches costs nothing, so the room is always there.
+ *
+ * The watcher writes what it wants to know into the words, and asks for it by REQUEST.sampled; it sets the tick; it reads the ring. The machine's
+ * thread says where it is, and writes samples; where the ring is full it counts what it had to leave out.
+ */
+import { array, blob, type StructOf, s64, struct, u8, u16, u32, u64 } from "../../base/index.ts";
+import { GPR_NAMES } from "../../cpu/state.ts";
+
+/** Int32 words, in the order of their names. */
+const WORDS = [
+  /** Bits of WANTED. */
+  "wanted",
+  /** 1: the machine has begun. */
+  "begun",
+  /** Instructions between two samples; 0: when the clock ticks. */
+  "period",
+  /** One of TICK, set by the watcher. */
+  "tick",
+  /** Ticks since the last sample: its weight. */
+  "ticks",
+  /** What the thread did at the tick. */
+  "tickWork",
+  "tickDetail",
+  /** What it does now (cpu/host-work.ts), and the detail of that. */
+  "work",
+  "workDetail",
+  /** Bytes written into the ring and read from it since the beginning, modulo 2^32. */
+  "written",
+  "read",
+  /** Samples that found no room. */
+  "lost",
+  /** Bytes of a user stack that a sample takes along. */
+  "userStack",
+  /** Low bits of CR3 that do not belong to the kernel's page tables: 12, or 13 where they are a pair with the user's. */
+  "rootBits",
+  /** Members of task_struct. */
+  "taskPid",
+  "taskTgid",
+  "taskComm",
+] as const;
+type Word = (typeof WORDS)[number];
+
+/** Float64: addresses of the guest's kernel, with sign; 0: unknown. And times. */
+const DOUBLES = [
+  /** Per-CPU variable: the task that runs. */
+  "currentTask",
+  /** Per-CPU variable: the end of its kernel stack. */
+  "topOfStack",
+  /** What the machine's clock showed when it began, in nanoseconds. */
+  "begunAt",
+] as const;
+type Double = (typeof DOUBLES)[number];
+
+/** What is to be done while REQUEST.sampled stands. */
+export const WANTED = {
+  /** Samples are taken. */
+  samples: 1,
+  /** Exits are counted, with their times. */
+  exits: 2,
+} as const;
+
+const WORD = Object.fromEntries(WORDS.map((name, i) => [name, i])) as Readonly<Record<Word, number>>;
+const DOUBLES_AT = 128;
+/** Words, addresses, and the machine's clock. */
+const WORDS_SIZE = 256;
+/** Names of devices, a line each. */
+const NAMES_SIZE = 4096;
+/** TASK_COMM_LEN. */
+export const COMM_SIZE = 16;
+/** More than the samples of some tenths of a second. */
+const RING_SIZE = 2 * 1024 * 1024;
+export const SAMPLE_AREA_SIZE = WORDS_SIZE + NAMES_SIZE + RING_SIZE;
+
+/** A sample in the ring, in front of its pieces of memory. Registers as the processor has them. */
+export const RAW_SAMPLE = struct("raw sample", 240, {
+  /** Bytes with all pieces; 0: the ring goes on at its start. */
+  length: u32,
+  /** Index in cpu/host-work.ts; 0: the guest's own code. */
+  work: u16,
+  vcpu: u16,
+  detail: u32,
+  /** Ticks, or instructions. */
+  weight: u32,
+  /** Nanoseconds on the host's monotonic clock. */
+  time: u64,
+  /** Instructions retired. */
+  instructions: u64,
+  cpl: u8,
+  /** 64: long mode; 32, 16. */
+  codeBits: u8,
+  pieces: u16,
+  /** 1: what follows of the task is known. */
+  hasTask: u32,
+  pid: u32,
+  tgid: u32,
+  task: s64,
+  comm: blob(COMM_SIZE),
+  /** General registers in the order of GPR_NAMES. */
+  gpr: array(s64, GPR_NAMES.length),
+  rip: s64,
+  cr3: u64,
+  gsBase: s64,
+  kernelGsBase: s64,
+  reserved: u64,
+});
+export type RawSample = StructOf<typeof RAW_SAMPLE>;
+
+/** In front of a piece of memory. Its bytes follow, filled up to a multiple of 8. */
+export const RAW_PIECE = struct("raw piece", 16, { start: s64, length: u32, reserved: u32 });
+
+/** Both ends see the same words and ring. */
+export class SampleArea {
+  readonly words: Int32Array;
+  readonly ring: Uint8Array;
+  readonly view: DataView;
+  readonly #doubles: Float64Array;
+  readonly #names: Uint8Array;
+
+  constructor(buffer: SharedArrayBuffer, at: number) {
+    this.words = new Int32Array(buffer, at, WORDS.length);
+    this.#doubles = new Float64Array(buffer, at + DOUBLES_AT, DOUBLES.length);
+    this.#names = new Uint8Array(buffer, at + WORDS_SIZE, NAMES_SIZE);
+    this.ring = new Uint8Array(buffer, at + WORDS_SIZE + NAMES_SIZE, RING_SIZE);
+    this.view = new DataView(buffer, at + WORDS_SIZE + NAMES_SIZE, RING_SIZE);
+  }
+  get(word: Word): number {
+    return Atomics.load(this.words, WORD[word]);
+  }
+  set(word: Word, value: number): void {
+    Atomics.store(this.words, WORD[word], value);
+  }
+  number(name: Double): number {
+    return this.#doubles[DOUBLES.indexOf(name)]!;
+  }
+  setNumber(name: Double, value: number): void {
+    this.#doubles[DOUBLES.indexOf(name)] = value;
+  }
+
+  /** By their numbers in `detail` of samples. */
+  get devices(): readonly string[] {
+    const end = this.#names.indexOf(0);
+    return String.fromCharCode(...this.#names.subarray(0, end)).split("\n");
+  }
+  /** Names in ASCII. Those for which there is no room are left out. */
+  set devices(names: readonly string[]) {
+    const text = names.join("\n").slice(0, NAMES_SIZE - 1);
+    for (let i = 0; i < text.length; i++) this.#names[i] = text.charCodeAt(i);
+    this.#names[text.length] = 0;
+  }
+
+  /** Room for a sample of `length` bytes, a multiple of 8: its place in the ring; -1: there is none. */
+  reserve(length: number): number {
+    const written = this.get("written") >>> 0;
+    const used = (written - this.get("read")) >>> 0;
+    const at = written % RING_SIZE;
+    const rest = RING_SIZE - at;
+    if (length <= rest) return used + length <= RING_SIZE ? at : -1;
+    if (used + rest + length > RING_SIZE) return -1;
+    this.view.setUint32(at, 0, true);
+    this.set("written", written + rest);
+    return 0;
+  }
+  /** The sample at the reserved place is complete. */
+  commit(length: number): void {
+    this.set("written", this.get("written") + length);
+  }
+
+  /** Shows each sample there is to `take`, which copies what it keeps. Lengths in the ring are our own thread's word. */
+  drain(take: (at: number, length: number) => void): void {
+    for (;;) {
+      const read = this.get("read") >>> 0;
+      if (read === this.get("written") >>> 0) return;
+      const at = read % RING_SIZE;
+      const length = this.view.getUint32(at, true);
+      if (length > 0) take(at, length);
+      this.set("read", read + (length > 0 ? length : RING_SIZE - at));
+    }
+  }
+}
