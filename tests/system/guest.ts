@@ -2,6 +2,8 @@
  * A small guest on the software CPU, to watch traps from outside: all of its exception handlers are HLT and IRET, and where one halts
  * the test reads (and may change) the frame that was pushed. Memory is mapped to itself in 4 KiB pages.
  */
+
+import type { Instruments } from "../../src/cpu/cpu.ts";
 import { type Cpu, type CpuModel, type CpuPorts, memoryPages } from "../../src/cpu/index.ts";
 import type { Engine } from "../lockstep/engine-list.ts";
 import { createCpu, ENGINE } from "../lockstep/engines.ts";
@@ -53,6 +55,8 @@ export interface GuestOptions {
   readonly engine?: Engine;
   /** Low half of IA32_APIC_BASE. */
   readonly apicBase?: number;
+  /** Looks on from between the vCPU and its generated code. */
+  readonly instruments?: Instruments;
 }
 
 /** Bytes, nested as one likes. */
@@ -84,7 +88,9 @@ export class Guest {
     this.#wide = mode === "long64";
     const pages = memoryPages(RAM);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.cpu = createCpu({ memory, ramSize: RAM, model, ports: this.#ports(), id: 0 }, engine);
+    const { instruments } = options;
+    const watched = instruments && { instruments };
+    this.cpu = createCpu({ memory, ramSize: RAM, model, ports: this.#ports(), id: 0, ...watched }, engine);
     const { ram } = this.cpu;
     this.view = new DataView(ram.buffer, ram.byteOffset, ram.length);
     this.#tables();

@@ -142,7 +142,8 @@ const deliver64 = runtime("deliver64", "i32 i32 i32", "i32", (f, env) => {
   const withError = f.let(error.ne(-1));
   const top = f.let(stack.get().and(-16).sub(40).sub(withError.extendU().shl(3)));
   const first = f.callFor("i32", env.fn("system_host"), top, i32(1));
-  f.if(first.eqz().or(first.and(4095).gtU(4096 - 48)), general);
+  // All on one page. Linux has the stack that user code is interrupted on end with its page.
+  f.if(first.eqz().or(first.and(4095).gtU(i32(4096 - 40).sub(withError.shl(3)))), general);
   const frame = f.let(first.add(withError.shl(3)));
   const eflags = f.callFor("i32", env.fn("get_eflags"));
   const saved = f.let(eflags.or(kind.eq(TRAP.fault).mul(RF)));
