@@ -6,6 +6,8 @@ import type { AddressSpace } from "./memory.ts";
 export interface KernelSymbol {
   readonly name: string;
   readonly start: Gva;
+  /** Where the next one begins, of symbols that `find` gives. */
+  readonly end?: Gva;
   /** As nm writes it: T, t, D, … */
   readonly type: string;
   /** Name of the module it belongs to; absent: the kernel itself. */
@@ -57,4 +59,6 @@ export interface ControlRegisters {
   readonly lstar: Gva;
   readonly gsBase: Gva;
   readonly kernelGsBase: Gva;
+  /** Current privilege level, where it is known: at 3 the kernel's GS base is the other one. */
+  readonly cpl?: number;
 }

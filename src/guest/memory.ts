@@ -2,7 +2,17 @@
  * Guest memory as whoever looks inside sees it: it can be read, and nothing else. All of it is the guest's word, may be
  * anything, and changes while it is read.
  */
-import { type Bytes, bytes, type Gpa, type Gva, gpa, gva, ramOffset } from "../base/index.ts";
+import {
+  type Bytes,
+  bytes,
+  type Gpa,
+  type Gva,
+  gpa,
+  gva,
+  HIGH_RAM_START,
+  LOW_RAM_END,
+  ramOffset,
+} from "../base/index.ts";
 
 /**
  * What was to be read is not there: no RAM, no translation, or an address that no page table can hold. Part of looking at a
@@ -23,6 +33,13 @@ export class PhysicalMemory {
     this.size = bytes(ram.length);
     this.#bytes = ram;
     this.#view = new DataView(ram.buffer, ram.byteOffset, ram.byteLength);
+  }
+
+  /** The runs of RAM, with nothing between them: where each begins and ends. */
+  get runs(): readonly { readonly start: Gpa; readonly end: Gpa }[] {
+    const low = { start: gpa(0), end: gpa(Math.min(this.size, LOW_RAM_END)) };
+    if (this.size <= LOW_RAM_END) return [low];
+    return [low, { start: gpa(HIGH_RAM_START), end: gpa(HIGH_RAM_START + this.size - LOW_RAM_END) }];
   }
 
   has(at: Gpa, length: number): boolean {
@@ -48,12 +65,18 @@ export class PhysicalMemory {
     into.set(this.#bytes.subarray(from, from + into.length));
   }
 
+  /** A copy of `length` bytes. The caller has bounded `length`. */
+  copy(at: Gpa, length: number): Uint8Array {
+    const from = this.#offset(at, length);
+    return this.#bytes.slice(from, from + length);
+  }
+
   /** Where `pattern` next begins, from `from` on and before `end`; -1: nowhere. Both in the same run of RAM. */
   find(pattern: Uint8Array, from: Gpa, end: Gpa): Gpa | -1 {
     const length = end - from;
     if (length < pattern.length) return -1;
     const start = this.#offset(from, length);
-    const found = placeOf(this.#bytes, pattern, start, start + length);
+    const found = placeOf(this.#view, pattern, start, start + length);
     return found < 0 ? -1 : gpa(from + (found - start));
   }
 
@@ -64,17 +87,35 @@ export class PhysicalMemory {
   }
 }
 
-/** First place of `pattern` in `bytes[start, end)`, or -1. */
-function placeOf(all: Uint8Array, pattern: Uint8Array, start: number, end: number): number {
-  const first = pattern[0]!;
+/** Bits of a word's hash: a filter that the words of a pattern pass, and hardly any other. */
+const FILTER_BITS = 14;
+const filterOf = (word: number): number => Math.imul(word, 0x9e37_79b1) >>> (32 - FILTER_BITS);
+
+/**
+ * First place of `pattern` in `view[start, end)`, or -1. Wherever a long pattern lies, some word at a multiple of a stride lies whole in it:
+ * only those are looked at.
+ */
+function placeOf(view: DataView, pattern: Uint8Array, start: number, end: number): number {
+  const stride = 2 ** Math.floor(Math.log2(Math.max(1, pattern.length - 3)));
   const last = end - pattern.length;
-  for (let at = start; ; at++) {
-    at = all.indexOf(first, at);
-    if (at < 0 || at > last) return -1;
-    let i = 1;
-    while (i < pattern.length && all[at + i] === pattern[i]) i++;
-    if (i === pattern.length) return at;
+  const matches = (at: number): boolean => {
+    if (at < start || at > last) return false;
+    for (let i = 0; i < pattern.length; i++) if (view.getUint8(at + i) !== pattern[i]) return false;
+    return true;
+  };
+  if (pattern.length < 4) {
+    for (let at = start; at <= last; at++) if (matches(at)) return at;
+    return -1;
   }
+  const filter = new Uint8Array(2 ** FILTER_BITS);
+  const words = new DataView(pattern.buffer, pattern.byteOffset, pattern.length);
+  for (let i = 0; i < stride; i++) filter[filterOf(words.getInt32(i, true))] = 1;
+  // The word that the pattern is found by is among its first ones, so that its place is the first that is found.
+  for (let at = start; at + 4 <= end; at += stride) {
+    if (filter[filterOf(view.getInt32(at, true))] === 0) continue;
+    for (let i = stride - 1; i >= 0; i--) if (matches(at - i)) return at - i;
+  }
+  return -1;
 }
 
 export const PAGE_SIZE = 4096;
@@ -97,6 +138,8 @@ export class AddressSpace {
   #levels: 4 | 5;
   readonly #pages = new Float64Array(KEPT).fill(Number.NaN);
   readonly #frames = new Float64Array(KEPT);
+  /** Pages from the one walked last to the end of what its entry covers. */
+  #span = 1;
 
   /** `root`: of the top table (CR3 without its low 12 bits). */
   constructor(memory: PhysicalMemory, root: Gpa, levels: 4 | 5) {
@@ -137,6 +180,15 @@ export class AddressSpace {
       this.#frames[slot] = frame;
     }
     return gpa(this.#frames[slot]! + within);
+  }
+
+  /**
+   * Where the page of `at` lies, or -1, and how many bytes from its start on are so: mapped side by side by one entry of a table, or
+   * covered by one that is not present.
+   */
+  mapping(at: Gva): { readonly physical: Gpa | -1; readonly length: number } {
+    const physical = gpa(this.#walk(Math.floor(at / PAGE_SIZE)));
+    return { physical, length: this.#span * PAGE_SIZE };
   }
 
   u8(at: Gva, offset = 0): number {
@@ -203,13 +255,16 @@ export class AddressSpace {
 
   /** The physical address of a page's frame, or -1. */
   #walk(page: number): number {
+    this.#span = 1;
     // Canonical addresses only (SDM vol. 1, 3.3.7.1).
     const bound = 2 ** (9 * this.#levels - 1);
     if (!(page >= -bound && page < bound)) return -1;
     let table: number = this.#root;
     for (let level = this.#levels - 1; ; level--) {
-      const index = Math.floor(page / 2 ** (9 * level)) & 511;
-      const entry = table + index * 8;
+      const covered = 2 ** (9 * level);
+      const number = Math.floor(page / covered);
+      const entry = table + (number & 511) * 8;
+      this.#span = (number + 1) * covered - page;
       if (!this.memory.has(gpa(entry), 8)) return -1;
       const low = this.memory.u32(gpa(entry));
       if ((low & PRESENT) === 0) return -1;
@@ -218,8 +273,8 @@ export class AddressSpace {
       if (level === 0) return base;
       if ((low & LARGE) !== 0) {
         if (level > 2) return -1;
-        const size = PAGE_SIZE * 2 ** (9 * level);
-        return base - (base % size) + (page - Math.floor(page / 2 ** (9 * level)) * 2 ** (9 * level)) * PAGE_SIZE;
+        const size = PAGE_SIZE * covered;
+        return base - (base % size) + (page - number * covered) * PAGE_SIZE;
       }
       table = base;
     }
