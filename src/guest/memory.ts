@@ -67,8 +67,10 @@ export class PhysicalMemory {
 
   /** A copy of `length` bytes. The caller has bounded `length`. */
   copy(at: Gpa, length: number): Uint8Array {
-    const from = this.#offset(at, length);
-    return this.#bytes.slice(from, from + length);
+    this.#offset(at, length);
+    const copy = new Uint8Array(length);
+    this.read(at, copy);
+    return copy;
   }
 
   /** Where `pattern` next begins, from `from` on and before `end`; -1: nowhere. Both in the same run of RAM. */
@@ -85,6 +87,13 @@ export class PhysicalMemory {
     if (!(offset >= 0)) throw new Unreadable(`no RAM for ${length} bytes at guest physical address ${at}`);
     return offset;
   }
+}
+
+/** Nothing differs between them. */
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
 }
 
 /** Bits of a word's hash: a filter that the words of a pattern pass, and hardly any other. */

@@ -3,6 +3,7 @@
  * is the guest's word: numbers lead nowhere but into these bytes, and every chain of types has an end.
  */
 import type { TypeTable } from "../kernel.ts";
+import { sameBytes } from "../memory.ts";
 import { FIRST_FACTOR, hashOf, NameIndex, SECOND_FACTOR } from "../name-index.ts";
 import {
   ARRAY,
@@ -39,8 +40,11 @@ const column = (value: (kind: (typeof BTF_KINDS)[number]) => number): Uint8Array
 const KNOWN = column((kind) => (kind ? 1 : 0));
 const ONCE = column((kind) => kind?.once ?? 0);
 const EACH = column((kind) => kind?.each ?? 0);
+const IS_NAMED = Uint8Array.from({ length: 32 }, (_, kind) => (NAMED.has(kind) ? 1 : 0));
 const KIND_FLAG = 0x8000_0000;
 const POINTER_SIZE = 8;
+/** Names looked for one by one before all are put in order: that takes as long as these. */
+const SCANS = 24;
 
 /** A member: where it lies in the outermost struct. */
 export interface Member {
@@ -66,7 +70,9 @@ export class Btf implements TypeTable {
   readonly #firstString: number;
   readonly #endString: number;
   readonly #members = new Map<string, Member | undefined>();
+  readonly #found = new Map<string, number | undefined>();
   #names: NameIndex | undefined;
+  #scans = 0;
 
   private constructor(bytes: Uint8Array, header: Header, base: Btf | undefined) {
     this.#bytes = bytes;
@@ -88,6 +94,11 @@ export class Btf implements TypeTable {
   static read(bytes: Uint8Array, base?: Btf): Btf | undefined {
     const header = btfHeader(bytes);
     return header && header.end <= bytes.length ? new Btf(bytes, header, base) : undefined;
+  }
+
+  /** These are the bytes that it was read from. */
+  isOf(bytes: Uint8Array): boolean {
+    return sameBytes(this.#bytes, bytes);
   }
 
   sizeOf(type: string): number | undefined {
@@ -246,6 +257,19 @@ export class Btf implements TypeTable {
 
   /** A struct, union, enum or, where there is none, a typedef of this name. */
   #find(name: string): number | undefined {
+    let found = this.#found.get(name);
+    if (found === undefined && !this.#found.has(name)) {
+      found = this.#lookUp(name);
+      this.#found.set(name, found);
+    }
+    return found;
+  }
+
+  #lookUp(name: string): number | undefined {
+    if (!this.#names && this.#scans < SCANS) {
+      this.#scans++;
+      return this.#scan(name) ?? (this.#base ? this.#base.#find(name) : undefined);
+    }
     this.#names ??= this.#hashNames();
     const index = this.#names.find(hashOf(name));
     if (index >= 0 && this.#nameIs(this.#view.getUint32(this.#records[index]!, true), name)) {
@@ -254,13 +278,26 @@ export class Btf implements TypeTable {
     return this.#base ? this.#base.#find(name) : undefined;
   }
 
+  #scan(name: string): number | undefined {
+    let typedef: number | undefined;
+    for (let i = 0; i < this.#records.length; i++) {
+      const at = this.#records[i]!;
+      const kind = this.#kind(at);
+      if (IS_NAMED[kind] === 0 || !this.#nameIs(this.#view.getUint32(at, true), name)) continue;
+      if (kind !== TYPEDEF) return this.firstType + i;
+      typedef ??= this.firstType + i;
+    }
+    return typedef;
+  }
+
   #hashNames(): NameIndex {
     const index = new NameIndex(this.#records.length);
     const add = (typedefs: boolean): void => {
       for (let i = 0; i < this.#records.length; i++) {
         const at = this.#records[i]!;
         const kind = this.#kind(at);
-        if (NAMED.has(kind) && (kind === TYPEDEF) === typedefs) this.#addName(index, i, this.#view.getUint32(at, true));
+        if (IS_NAMED[kind] === 1 && (kind === TYPEDEF) === typedefs)
+          this.#addName(index, i, this.#view.getUint32(at, true));
       }
     };
     add(false);

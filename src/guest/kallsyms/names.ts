@@ -2,6 +2,7 @@
  * The names of kallsyms, as they are in memory: for each symbol a length and that many token numbers. The first character that they
  * stand for is the type. One pass says where each begins; strings are made when someone asks.
  */
+import { sameBytes } from "../memory.ts";
 import { FIRST_FACTOR, hashOf, NameIndex, SECOND_FACTOR } from "../name-index.ts";
 import type { LengthForm } from "./layouts.ts";
 import { MAX_NAME, TOKENS } from "./token-table.ts";
@@ -41,6 +42,14 @@ export class CompressedNames {
     this.#types = types;
   }
 
+  /** These are the bytes and tokens that it was read from. */
+  isOf(bytes: Uint8Array, tokens: readonly string[]): boolean {
+    return (
+      sameBytes(this.#bytes, bytes.subarray(0, this.#bytes.length)) &&
+      this.#tokens.every((token, index) => token === tokens[index])
+    );
+  }
+
   /** `markers`: where every 256th of the names begins. Undefined where the bytes do not agree with them. */
   static read(
     bytes: Uint8Array,
@@ -63,7 +72,8 @@ export class CompressedNames {
       types[i] = firsts[bytes[at]!]!;
       at += length;
     }
-    return new CompressedNames(bytes, tokens, form, starts, types);
+    // A copy of no more than the names.
+    return new CompressedNames(bytes.slice(0, at), tokens, form, starts, types);
   }
 
   /** As nm writes it: T, t, D, …; 0 where the guest wrote none. */

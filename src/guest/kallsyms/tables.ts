@@ -49,19 +49,21 @@ const align = (at: number): number => Math.ceil(at / LABEL) * LABEL;
 /**
  * The symbol table whose token table this is; undefined where what is around it is none.
  * `distance`: of the image, virtual less physical; 0 gives place-relative addresses as physical ones. `verified` is asked whether page
- * tables agree with the addresses of `_text` (or `_stext`) and `_etext`. Throws Unreadable.
+ * tables agree with the addresses of `_text` (or `_stext`) and `_etext`. `known`: names that need not be read again where they are the same.
+ * Throws Unreadable.
  */
 export function readKallsyms(
   memory: PhysicalMemory,
   tokens: TokenTable,
   distance: number,
   verified: (text: number, end: number) => boolean,
+  known: Iterable<CompressedNames> = [],
 ): KallsymsTables | undefined {
   let arrays = 0;
   const readings = { left: MAX_READINGS };
   for (const markers of markerArrays(memory, tokens.start)) {
     if (++arrays > MAX_MARKER_ARRAYS) return undefined;
-    const found = namesBefore(memory, markers, tokens, readings);
+    const found = namesBefore(memory, markers, tokens, readings, known);
     if (!found) continue;
     const { names, numSyms } = found;
     for (const layout of KALLSYMS_LAYOUTS) {
@@ -124,6 +126,7 @@ function namesBefore(
   markers: Markers,
   { tokens }: TokenTable,
   readings: { left: number },
+  known: Iterable<CompressedNames>,
 ): { names: CompressedNames; numSyms: Gpa } | undefined {
   const { start, values } = markers;
   const last = values.at(-1)!;
@@ -139,6 +142,9 @@ function namesBefore(
     const groups = Math.ceil(count / MARKER_STEP);
     if (groups < MIN_MARKERS || groups > values.length || view.getUint32(at + 4, true) !== 0) continue;
     const bytes = before.subarray(at + LABEL);
+    for (const names of known) {
+      if (names.count === count && names.isOf(bytes, tokens)) return { names, numSyms: gpa(least + at - LABEL) };
+    }
     for (const form of LENGTH_FORMS) {
       if (readings.left-- <= 0) return undefined;
       const names = CompressedNames.read(bytes, count, values, tokens, form);
