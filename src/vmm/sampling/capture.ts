@@ -17,6 +17,8 @@ const KERNEL_STACK = 32 * 1024;
 const OTHER_STACK = 4096;
 /** Most of a user stack that is copied. */
 export const MOST_USER_STACK = 64 * 1024;
+/** Below a user stack: what a function has just popped is where its call frame information still says it is. */
+const RED_ZONE = 128;
 /** From the end of a task's stack back (x86 struct pt_regs): SS, RSP, EFLAGS, CS. */
 const SAVED_RSP = -16;
 const SAVED_CS = -32;
@@ -155,7 +157,7 @@ export class Capture implements SamplingPorts {
       if (top < 0 && (this.#pointer(gva(top), SAVED_CS) & 3) === USER) userStack = this.#pointer(gva(top), SAVED_RSP);
     }
     if (userStack > 0) {
-      const least = userStack - (userStack % 8);
+      const least = userStack - (userStack % 8) - RED_ZONE;
       // The user's own half of the page tables is in the kernel's as well.
       piece(least, least + Math.min(MOST_USER_STACK, area.get("userStack")));
     }
