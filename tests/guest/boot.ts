@@ -19,6 +19,9 @@ import { kernelPackage, type TestKernel } from "./kernels.ts";
 
 export interface TestGuestOptions {
   readonly memory?: string;
+  readonly cpu?: "x86-64-v2" | "max";
+  /** The kernel's file as it is: its own code unpacks it, and turns on five levels of page tables where the CPU has them. */
+  readonly packed?: boolean;
   /** More words for the kernel. */
   readonly append?: string;
   /** Modules of the kernel's package, loaded in this order. */
@@ -51,6 +54,7 @@ export async function bootTestGuest(kernel: TestKernel, options: TestGuestOption
   for (const [path, data] of Object.entries(options.files ?? {})) extra.push({ type: "file", path, mode: 0o755, data });
   const config = resolveConfig({
     ...(options.memory === undefined ? {} : { memory: options.memory }),
+    ...(options.cpu === undefined ? {} : { cpu: options.cpu }),
     ...(options.append === undefined ? {} : { append: options.append }),
   });
   const { cpu, jit, lockstep, stats } = config;
@@ -59,7 +63,7 @@ export async function bootTestGuest(kernel: TestKernel, options: TestGuestOption
   const registers = new Registers(memory.buffer);
   const boot = bootDefaultGuest(
     {
-      kernel: await unpackedKernel(files.kernel),
+      kernel: options.packed ? files.kernel : await unpackedKernel(files.kernel),
       initrd: Buffer.concat([guest.initrd, writeCpio(extra)]),
       kernelCommandLine: guest.kernelCommandLine,
     },

@@ -91,7 +91,7 @@ async function openPackage(root: string): Promise<KernelPackage> {
     release,
     kernel: join(root, "boot", `vmlinuz-${release}`),
     module: async (name) => {
-      const file = files.find((path) => new RegExp(`(^|/)${name}\\.ko(\\.xz)?$`).test(path));
+      const file = files.find((path) => new RegExp(`(^|/)${name.replace(/[-_]/g, "[-_]")}\\.ko(\\.xz)?$`).test(path));
       if (file === undefined) throw new Error(`${release} has no module ${name}`);
       const path = join(modules, release, file);
       if (!file.endsWith(".xz")) return readFile(path);
