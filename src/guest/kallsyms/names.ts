@@ -112,9 +112,13 @@ export class CompressedNames {
     // Of a name's first token all but the type.
     const rest = tokenHashes(this.#tokens.map((token) => token.slice(1)));
     const bytes = this.#bytes;
+    const two = this.#form === "uleb128";
     const { firstFactor, firstSum, secondFactor, secondSum } = all;
     for (let i = 0; i < this.count; i++) {
-      const [start, end] = this.#tokensOf(i);
+      let start = this.#starts[i]!;
+      let length = bytes[start++]!;
+      if (two && (length & 0x80) !== 0) length = (length & 0x7f) | (bytes[start++]! << 7);
+      const end = start + length;
       const token = bytes[start]!;
       let first = rest.firstSum[token]!;
       let second = rest.secondSum[token]!;
