@@ -5,6 +5,7 @@
 import { gva } from "../../src/base/index.ts";
 import type { ControlRegisters } from "../../src/guest/kernel.ts";
 import { PhysicalMemory } from "../../src/guest/memory.ts";
+import { type ModuleLayout, moduleBtf, syntheticModules, writeModules } from "./synthetic-modules.ts";
 
 export interface SyntheticSymbol {
   readonly address: number;
@@ -48,7 +49,8 @@ export interface SyntheticOptions {
   /** Only text symbols: no CONFIG_KALLSYMS_ALL. */
   readonly textOnly?: boolean;
   readonly vmcoreinfo?: boolean;
-  readonly btf?: Uint8Array;
+  /** Modules, and the BTF that describes them. */
+  readonly modules?: ModuleLayout;
   /** A copy of the image, as the decompressor leaves it, at a lower address. */
   readonly staleCopy?: boolean;
 }
@@ -70,6 +72,8 @@ const MAP_START = -(2 ** 31);
 /** In the image. */
 const RODATA = 4 * MiB;
 const DATA = 6 * MiB;
+/** Where modules are said to lie. Nothing is mapped there: their code is not read. */
+export const MODULE_TEXT = 256 * MiB;
 export const RELEASE = "9.8.7-synthetic";
 const BANNER = `Linux version ${RELEASE} (a@b) (gcc) #1 SMP\n`;
 
@@ -82,7 +86,8 @@ export function syntheticKernel(options: SyntheticOptions): SyntheticKernel {
   const text = MAP_START + 16 * MiB + virtualMove * MiB;
   const distance = text - physical;
 
-  const symbols = symbolsAt(text, textOnly, layout);
+  const btf = options.modules && moduleBtf(options.modules);
+  const symbols = symbolsAt(text, textOnly, layout, btf?.length);
   const addressOf = (name: string): number => symbols.find((s) => s.name === name)?.address ?? Number.NaN;
 
   // Page tables: two for the kernel's image and for all RAM (at the direct map's start), by pages of 2 MiB.
@@ -107,7 +112,12 @@ export function syntheticKernel(options: SyntheticOptions): SyntheticKernel {
 
   ram.set(latin(BANNER), physical + RODATA);
   const places = writeKallsyms(ram, physical + RODATA + 0x1000, distance, text, symbols, layout);
-  if (options.btf) ram.set(options.btf, physical + RODATA + MiB);
+  let end = physical + DATA;
+  if (options.modules && btf) {
+    ram.set(btf, physical + RODATA + MiB);
+    const loaded = syntheticModules(text + MODULE_TEXT);
+    end = writeModules(ram, physical + DATA + 0x5000, distance, physical + DATA + 0x4000, options.modules, loaded);
+  }
   if (options.vmcoreinfo) {
     const lines = [
       `OSRELEASE=${RELEASE}`,
@@ -133,7 +143,16 @@ export function syntheticKernel(options: SyntheticOptions): SyntheticKernel {
       kernelGsBase: gva(0),
     },
     symbols,
-    places: { ...places, root, physical, image: text, distance },
+    places: {
+      ...places,
+      dataEnd: end,
+      data: physical + DATA,
+      btf: physical + RODATA + MiB,
+      root,
+      physical,
+      image: text,
+      distance,
+    },
   };
 }
 
@@ -141,7 +160,12 @@ const hex = (value: number): string => BigInt.asUintN(64, BigInt(value)).toStrin
 const latin = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
 /** More than a thousand functions, with aliases and, where a length may take two bytes, a name that needs them. */
-function symbolsAt(text: number, textOnly: boolean, { encoding, uleb }: SyntheticLayout): SyntheticSymbol[] {
+function symbolsAt(
+  text: number,
+  textOnly: boolean,
+  { encoding, uleb }: SyntheticLayout,
+  btf: number | undefined,
+): SyntheticSymbol[] {
   const symbols: SyntheticSymbol[] = [];
   const add = (address: number, type: string, name: string): void => void symbols.push({ address, type, name });
   const perCpu = encoding === "absolute-percpu" || encoding === "absolute";
@@ -170,8 +194,13 @@ function symbolsAt(text: number, textOnly: boolean, { encoding, uleb }: Syntheti
     add(text + RODATA, "D", "linux_banner");
     add(text + RODATA + 0x1000, "d", "__key.0");
     add(text + RODATA + 0x1010, "d", "__key.0");
+    if (btf !== undefined) {
+      add(text + RODATA + MiB, "R", "__start_BTF");
+      add(text + RODATA + MiB + btf, "R", "__stop_BTF");
+    }
     add(text + DATA, "D", "init_top_pgt");
     add(text + DATA + 0x2000, "D", "phys_base");
+    if (btf !== undefined) add(text + DATA + 0x4000, "D", "modules");
   }
   return symbols;
 }
