@@ -23,6 +23,7 @@ export const STRUCTURES = {
       "utime",
       "stime",
       "se.sum_exec_runtime",
+      "thread.sp",
     ],
     // state: 5.14; cpu: 5.16 on x86; start_boottime: 5.5.
     renamed: {
@@ -33,6 +34,8 @@ export const STRUCTURES = {
   },
   signal_struct: { members: ["thread_head", "nr_threads", "utime", "stime", "sum_sched_runtime"] },
   cred: { members: ["uid", "euid"] },
+  // arch/x86/include/asm/switch_to.h: what a task that waits keeps at the top of its stack.
+  inactive_task_frame: { members: ["r15", "r14", "r13", "r12", "bx", "bp", "ret_addr"] },
   nsproxy: { members: ["uts_ns", "mnt_ns", "net_ns"] },
   fs_struct: { members: ["root.mnt", "root.dentry", "pwd.mnt", "pwd.dentry"] },
   uts_namespace: { members: ["name"] },

@@ -51,7 +51,13 @@ export async function bootTestGuest(kernel: TestKernel, options: TestGuestOption
   for (const name of modules) {
     extra.push({ type: "file", path: `modules/${name}.ko`, mode: 0o644, data: await files.module(name) });
   }
-  for (const [path, data] of Object.entries(options.files ?? {})) extra.push({ type: "file", path, mode: 0o755, data });
+  for (const [path, data] of Object.entries(options.files ?? {})) {
+    const parts = path.split("/");
+    for (let i = 1; i < parts.length; i++) {
+      extra.push({ type: "directory", path: parts.slice(0, i).join("/"), mode: 0o755 });
+    }
+    extra.push({ type: "file", path, mode: 0o755, data });
+  }
   const config = resolveConfig({
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...(options.cpu === undefined ? {} : { cpu: options.cpu }),

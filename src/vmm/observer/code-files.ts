@@ -1,0 +1,132 @@
+/** Programs and libraries of a guest, as files that code is mapped from: read once out of its page cache, for their names and unwind tables. */
+import { type Gva, MiB } from "../../base/index.ts";
+import { Elf, type FileBytes } from "../../guest/elf/elf.ts";
+import { ElfSymbols } from "../../guest/elf/symbols.ts";
+import { tryRead } from "../../guest/lists.ts";
+import type { Look } from "../../guest/look.ts";
+import { listMemoryAreas, type MemoryArea } from "../../guest/maps.ts";
+import { readFile } from "../../guest/page-cache.ts";
+import type { Place } from "../../guest/paths.ts";
+import { CallFrames } from "../../guest/unwind/call-frames.ts";
+
+/** Of one file. Larger ones are known by their path alone. */
+const MOST_FILE = 256 * MiB;
+/** Of all files that are kept. A guest that maps ever new ones has the oldest read again. */
+const MOST_FILES = 512 * MiB;
+/** Pages of [vdso]. */
+const MOST_VDSO = 64 * 1024;
+
+export interface CodeFile {
+  readonly kind: "user" | "vdso" | "jit";
+  readonly name: string;
+  readonly buildId: string | undefined;
+  readonly elf: Elf | undefined;
+  readonly frames: CallFrames | undefined;
+  readonly symbols: ElfSymbols | undefined;
+  /** All of it; undefined where parts are missing. */
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** Code that is mapped in a process. */
+export interface MappedCode {
+  readonly start: number;
+  readonly end: number;
+  readonly pageOffset: number;
+  readonly protection: number;
+  readonly file: CodeFile;
+  /** What addresses are ahead of those of the file. */
+  readonly bias: number;
+}
+
+export class CodeFiles {
+  /** By device, inode number and address of the inode; the ones used last at the end. */
+  readonly #files = new Map<string, { readonly file: CodeFile; readonly size: number }>();
+  #held = 0;
+
+  /** Files met so far that have a build-id and are whole, by it. */
+  get whole(): ReadonlyMap<string, Uint8Array> {
+    const found = new Map<string, Uint8Array>();
+    for (const { file } of this.#files.values()) if (file.buildId && file.bytes) found.set(file.buildId, file.bytes);
+    return found;
+  }
+
+  /** The code of a process, by address. Throws VivError for want of types. */
+  mapped(look: Look, mm: Gva, root: Place | undefined): MappedCode[] {
+    return listMemoryAreas(look, mm, root)
+      .rows.filter(({ protection }) => protection[2] === "x")
+      .map((area) => {
+        const file = this.#fileOf(look, mm, area);
+        const base = file.elf ? file.elf.addressOf(area.offset) : -1;
+        return {
+          start: area.start,
+          end: area.end,
+          pageOffset: area.offset,
+          protection: [..."rwx"].reduce((bits, letter, i) => bits | (area.protection[i] === letter ? 1 << i : 0), 0),
+          file,
+          bias: base < 0 ? area.start - area.offset : area.start - base,
+        };
+      });
+  }
+
+  #fileOf(look: Look, mm: Gva, area: MemoryArea): CodeFile {
+    const key = area.file === undefined ? `${mm} ${area.start}` : `${area.device} ${area.inode} ${area.file}`;
+    const known = this.#files.get(key);
+    if (known) return known.file;
+    const made = tryRead(() => this.#read(look, mm, area)) ?? { file: named(area), size: 0 };
+    this.#files.set(key, made);
+    this.#held += made.size;
+    for (const [oldest, { size }] of this.#files) {
+      if (this.#held <= MOST_FILES) break;
+      this.#files.delete(oldest);
+      this.#held -= size;
+    }
+    return made.file;
+  }
+
+  #read(look: Look, mm: Gva, area: MemoryArea): { file: CodeFile; size: number } {
+    if (area.file === undefined) {
+      const length = area.end - area.start;
+      if (area.name !== "[vdso]" || length > MOST_VDSO) return { file: named(area), size: 0 };
+      const bytes = look.userSpace(mm).bytes(area.start, length);
+      return { file: fileOf("vdso", area.name, whole(bytes), bytes), size: length };
+    }
+    const { size, bytes, missing } = readFile(look, area.file, MOST_FILE);
+    const complete = missing.length === 0 && size === bytes.length;
+    const source: FileBytes = {
+      read: (offset, length) =>
+        offset + length <= bytes.length &&
+        !missing.some((hole) => hole.offset < offset + length && offset < hole.offset + hole.length)
+          ? bytes.subarray(offset, offset + length)
+          : undefined,
+    };
+    return { file: fileOf("user", area.name, source, complete ? bytes : undefined), size: bytes.length };
+  }
+}
+
+const whole = (bytes: Uint8Array): FileBytes => ({
+  read: (offset, length) => (offset + length <= bytes.length ? bytes.subarray(offset, offset + length) : undefined),
+});
+
+/** Code without a file: what a program made itself. */
+const named = (area: MemoryArea): CodeFile => ({
+  kind: area.file === undefined ? "jit" : "user",
+  name: area.name || "[anon]",
+  buildId: undefined,
+  elf: undefined,
+  frames: undefined,
+  symbols: undefined,
+  bytes: undefined,
+});
+
+function fileOf(kind: CodeFile["kind"], name: string, source: FileBytes, bytes: Uint8Array | undefined): CodeFile {
+  const elf = Elf.open(source);
+  return {
+    kind,
+    name,
+    buildId: elf?.buildId,
+    elf,
+    frames: elf && CallFrames.of(elf),
+    symbols: elf && new ElfSymbols(elf.symbolSources()),
+    bytes,
+  };
+}
