@@ -1,0 +1,380 @@
+/**
+ * Makes a profile of raw samples: names the frames of each stack, in the kernel, its modules, the programs and their libraries, and hangs the
+ * host's work for a guest below the guest's stack that caused it. Runs on the watcher's thread, beside the guest.
+ */
+import { type Gva, gva, VivError } from "../../base/index.ts";
+import { WORK } from "../../cpu/host-work.ts";
+import type { LinuxKernel } from "../../guest/linux-kernel.ts";
+import { tryRead } from "../../guest/lists.ts";
+import type { Look } from "../../guest/look.ts";
+import { formatGva } from "../../guest/memory.ts";
+import { perCpu } from "../../guest/per-cpu.ts";
+import { listProcesses, readTask, type Task } from "../../guest/tasks.ts";
+import { decodeText } from "../../guest/text.ts";
+import { type Chain, Unwinder } from "../../guest/unwind/unwinder.ts";
+import type { StackWords } from "../../guest/unwind/words.ts";
+import { ProfileBuilder } from "../../perf/builder.ts";
+import type { Mode, Profile, ProfileGuest, ProfileInfo } from "../../perf/profile.ts";
+import { RAW_PIECE, RAW_SAMPLE, type RawSample, type SampleArea } from "../sampling/area.ts";
+import { MOST_USER_STACK } from "../sampling/capture.ts";
+import { CodeFiles, type MappedCode } from "./code-files.ts";
+import type { GuestView } from "./guest-view.ts";
+import { contextOf, KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
+import { workName } from "./work-names.ts";
+
+const USER = 3;
+/** Of a user stack at first; more is copied where that was not enough. */
+const LEAST_USER_STACK = 4096;
+/** A process maps something new: its areas are read again, but not more often than this. */
+const AREAS_AGE_NS = 20e6;
+/** Processes whose areas are kept, and frames: a guest that makes ever new ones has the others found again. */
+const MAX_PROCESSES = 4096;
+const MAX_FRAMES = 500_000;
+
+/** Members of task_struct and per-CPU variables that the machine's thread copies with each sample. */
+function tellMachine(area: SampleArea, view: GuestView): boolean {
+  const kernel = view.kernel();
+  const { types } = kernel;
+  const member = (name: string): number => types?.offsetOf("task_struct", name) ?? -1;
+  const [pid, tgid, comm] = [member("pid"), member("tgid"), member("comm")];
+  if (pid < 0 || tgid < 0 || comm < 0) return false;
+  const variables = perCpuAddresses(view);
+  if (!variables) return false;
+  area.set("taskPid", pid);
+  area.set("taskTgid", tgid);
+  area.set("taskComm", comm);
+  area.set("rootBits", usesPti(kernel) ? 13 : 12);
+  area.setNumber("currentTask", variables.current);
+  area.setNumber("topOfStack", variables.top ?? 0);
+  return true;
+}
+
+/** X86_FEATURE_PTI (arch/x86/include/asm/cpufeatures.h). */
+const PTI = { word: 7, bit: 11 } as const;
+
+/** Under page-table isolation a process's tables are a pair, the kernel's first, and CR3's bit 12 chooses. */
+function usesPti({ types, symbols, space }: LinuxKernel): boolean {
+  const cpu = symbols.address("boot_cpu_data");
+  const words = types?.offsetOf("cpuinfo_x86", "x86_capability");
+  if (cpu === undefined || words === undefined) return false;
+  return ((tryRead(() => space.u32(cpu, words + 4 * PTI.word)) ?? 0) & (1 << PTI.bit)) !== 0;
+}
+
+function perCpuAddresses(view: GuestView): { current: Gva; top: Gva | undefined } | undefined {
+  const kernel = view.kernel();
+  const registers = view.registers[0]!;
+  return tryRead(() => {
+    const hot = perCpu(kernel, "pcpu_hot", registers);
+    if (hot !== undefined) {
+      const current = kernel.types?.offsetOf("pcpu_hot", "current_task");
+      const top = kernel.types?.offsetOf("pcpu_hot", "top_of_stack");
+      if (current !== undefined) return { current: gva(hot + current), top: top === undefined ? top : gva(hot + top) };
+    }
+    const current = perCpu(kernel, "current_task", registers);
+    return current && { current, top: perCpu(kernel, "cpu_current_top_of_stack", registers) };
+  });
+}
+
+interface KnownProcess {
+  readonly code: ProcessCode;
+  readonly read: number;
+  readonly frames: Map<number, number>;
+}
+
+export interface RecorderOptions {
+  readonly view: GuestView;
+  readonly area: SampleArea;
+  readonly guest: Omit<ProfileGuest, "hostname" | "kernelRelease" | "kernelBuildId">;
+  /** Weight of a tick: nanoseconds. Absent: samples weigh the instructions since the last. */
+  readonly tick: number | undefined;
+  /** Only where execution is, no callers. */
+  readonly flat?: boolean;
+}
+
+export class Recorder {
+  readonly #o: RecorderOptions;
+  readonly #builder = new ProfileBuilder();
+  readonly #guest: number;
+  readonly #files = new CodeFiles();
+  readonly #processes = new Map<string, KnownProcess>();
+  readonly #kernelFrames = new Map<number, number>();
+  readonly #workStacks = new Map<number, number>();
+  readonly #labels: number;
+  #frames = 0;
+  #kernel: KernelCode | undefined;
+  #look: Look | undefined;
+  #lookAt = Number.NEGATIVE_INFINITY;
+  #userStack = LEAST_USER_STACK;
+
+  /** Throws VivError where the guest's kernel is not found; not for opaque guests, where nothing is looked for. */
+  constructor(options: RecorderOptions) {
+    this.#o = options;
+    const { view, area, guest } = options;
+    for (const word of ["taskPid", "taskTgid", "taskComm"] as const) area.set(word, 0);
+    area.setNumber("currentTask", 0);
+    area.setNumber("topOfStack", 0);
+    area.set("userStack", guest.opaque || options.flat ? 0 : LEAST_USER_STACK);
+    let claims: Partial<ProfileGuest> = {};
+    if (!guest.opaque) {
+      const kernel = view.kernel();
+      this.#kernel = new KernelCode(kernel);
+      tellMachine(area, view);
+      claims = { kernelRelease: kernel.release, ...(kernel.buildId && { kernelBuildId: kernel.buildId }) };
+    }
+    this.#guest = this.#builder.guest({ ...guest, ...claims });
+    this.#labels = this.#builder.dso({ kind: "label", guest: -1, name: "[vivarium]" });
+  }
+
+  get sampleCount(): number {
+    return this.#builder.sampleCount;
+  }
+  get files(): CodeFiles {
+    return this.#files;
+  }
+
+  /** Takes what the machine's thread has written. `now`: nanoseconds, of any clock. */
+  take(now: number): void {
+    const { area } = this.#o;
+    if (now - this.#lookAt > AREAS_AGE_NS) this.#lookAgain(now);
+    area.drain((at) => {
+      const sample = RAW_SAMPLE.read(area.view, at);
+      this.#add(sample, new Pieces(area, at, sample.pieces), now);
+    });
+  }
+
+  /** All waiting tasks of the guest, each for as long as `weight`: what an off-CPU profile is made of. */
+  takeWaiting(time: number, weight: number, now: number): void {
+    const look = this.#lookAgain(now);
+    const kernel = this.#kernel;
+    if (!look || !kernel) return;
+    for (const process of listProcesses(look).rows) {
+      for (const task of process.threads) {
+        if (!"SDI".includes(task.state)) continue;
+        const chain = tryRead(() => waitingChain(look, kernel, this.#process(task, now).code, task));
+        if (!chain) continue;
+        const stack = this.#stackOf(chain, this.#process(task, now), task.pid);
+        const row = { guest: this.#guest, pid: task.pid, tid: task.tid, comm: task.comm };
+        this.#builder.sample({ time, stack, task: this.#builder.task(row), vcpu: task.cpu, mode: "idle", weight });
+      }
+    }
+  }
+
+  /** The profile of all that was taken; the recorder is done with. */
+  finish(info: ProfileInfo): Profile {
+    return this.#builder.build(info);
+  }
+
+  #lookAgain(now: number): Look | undefined {
+    this.#lookAt = now;
+    if (this.#o.guest.opaque) return undefined;
+    try {
+      const look = this.#o.view.look();
+      if (look.kernel !== this.#kernel?.kernel) {
+        this.#kernel = new KernelCode(this.#o.view.kernel());
+        this.#kernelFrames.clear();
+        this.#processes.clear();
+        tellMachine(this.#o.area, this.#o.view);
+      }
+      this.#look = look;
+    } catch (error) {
+      // It boots another kernel right now: what comes until that is found has addresses alone.
+      if (!(error instanceof VivError)) throw error;
+      this.#look = undefined;
+    }
+    return this.#look;
+  }
+
+  #add(sample: RawSample, pieces: Pieces, now: number): void {
+    const { area, tick } = this.#o;
+    const user = sample.cpl === USER;
+    const known = sample.hasTask === 1;
+    const pid = known ? sample.tgid : 0;
+    const tid = known ? sample.pid : 0;
+    const comm = known ? decodeText(textOf(sample.comm)) : "";
+    const task = this.#builder.task({ guest: this.#guest, pid, tid, comm });
+    const process = this.#processOf(sample, now);
+    const chain = this.#chain(sample, pieces, process, user);
+    let stack = this.#stackOf(chain, process, pid);
+    let mode: Mode = user ? "guest.user" : "guest.kernel";
+    if (sample.work !== WORK.guest) {
+      stack = this.#workStack(stack, workName(sample.work, sample.detail, area.devices));
+      mode = "host";
+    }
+    this.#builder.sample({
+      time: sample.time - area.number("begunAt"),
+      stack,
+      task,
+      vcpu: sample.vcpu,
+      mode,
+      weight: sample.weight * (tick ?? 1),
+    });
+  }
+
+  #chain(sample: RawSample, pieces: Pieces, process: KnownProcess, user: boolean): Chain {
+    const kernel = this.#kernel;
+    if (!kernel || sample.codeBits !== 64 || this.#o.flat) {
+      return { ips: [sample.rip], places: [sample.rip], kernel: user ? 0 : 1 };
+    }
+    const unwinder = new Unwinder(contextOf(kernel, process.code), pieces);
+    const chain = unwinder.unwind({ ip: sample.rip, gpr: sample.gpr, user });
+    if (chain.truncated === "unreadable" && pieces.ranOut && this.#userStack < MOST_USER_STACK) {
+      this.#userStack *= 2;
+      this.#o.area.set("userStack", this.#userStack);
+    }
+    return chain;
+  }
+
+  /** The stack in the profile, outermost call first. */
+  #stackOf(chain: Chain, process: KnownProcess, pid: number): number {
+    let stack = -1;
+    for (let i = chain.ips.length - 1; i >= 0; i--) {
+      const inKernel = i < chain.kernel;
+      const ip = chain.ips[i]!;
+      const frames = inKernel ? this.#kernelFrames : process.frames;
+      let frame = frames.get(ip);
+      if (frame === undefined) {
+        if (this.#frames >= MAX_FRAMES) this.#forget();
+        this.#frames++;
+        const place = chain.places[i]!;
+        frame = inKernel ? this.#kernelFrame(ip, place) : this.#userFrame(ip, place, process, pid);
+        frames.set(ip, frame);
+      }
+      stack = this.#builder.stack(stack, frame);
+    }
+    return stack;
+  }
+
+  #forget(): void {
+    this.#kernelFrames.clear();
+    this.#processes.clear();
+    this.#frames = 0;
+  }
+
+  #kernelFrame(ip: number, place: number): number {
+    const found = this.#kernel?.kernel.symbols.find(gva(place));
+    const builder = this.#builder;
+    if (!found) return builder.frame({ address: ip, offset: ip, dso: -1, symbol: -1, mode: "guest.kernel" });
+    const guest = this.#guest;
+    const dso = found.module
+      ? builder.dso({ kind: "module", guest, name: `[${found.module}]` })
+      : builder.dso({ kind: "kernel", guest, name: "[kernel.kallsyms]", ...buildIdOf(this.#kernel?.kernel.buildId) });
+    this.#kernelMap(dso, found.module);
+    const size = found.end === undefined ? 0 : found.end - found.start;
+    const symbol = builder.symbol({ name: found.name, dso, start: found.start, size });
+    return builder.frame({ address: ip, offset: ip, dso, symbol, mode: "guest.kernel" });
+  }
+
+  #kernelMap(dso: number, name: string | undefined): void {
+    const { kernel } = this.#kernel!;
+    const module = name === undefined ? undefined : kernel.modules.find((one) => one.name === name);
+    const text = name === undefined ? kernel.symbols.text : module?.text[0];
+    if (text) this.#builder.kernelMap({ dso, start: text.start, length: text.end - text.start });
+  }
+
+  #userFrame(ip: number, place: number, process: KnownProcess, pid: number): number {
+    const builder = this.#builder;
+    const mapped = process.code.at(place);
+    if (!mapped) return builder.frame({ address: ip, offset: ip, dso: -1, symbol: -1, mode: "guest.user" });
+    const { file, bias } = mapped;
+    const dso = builder.dso({ kind: file.kind, guest: this.#guest, name: file.name, ...buildIdOf(file.buildId) });
+    this.#mapping(mapped, dso, pid);
+    const found = file.symbols?.find(place - bias);
+    const symbol = found
+      ? builder.symbol({ name: decodeText(found.name), dso, start: found.start, size: found.size })
+      : -1;
+    return builder.frame({ address: ip, offset: ip - bias, dso, symbol, mode: "guest.user" });
+  }
+
+  #mapping({ start, end, pageOffset, protection }: MappedCode, dso: number, pid: number): void {
+    this.#builder.mapping({ guest: this.#guest, pid, start, length: end - start, pageOffset, dso, protection });
+  }
+
+  #workStack(caller: number, name: string): number {
+    const symbol = this.#builder.symbol({ name, dso: this.#labels, start: 0, size: 0 });
+    let frame = this.#workStacks.get(symbol);
+    if (frame === undefined) {
+      frame = this.#builder.frame({ address: 0, offset: symbol, dso: this.#labels, symbol, mode: "host" });
+      this.#workStacks.set(symbol, frame);
+    }
+    return this.#builder.stack(caller, frame);
+  }
+
+  #processOf(sample: RawSample, now: number): KnownProcess {
+    const look = this.#look;
+    if (!look || sample.hasTask === 0) return NO_PROCESS;
+    const key = `${sample.tgid} ${Math.floor(sample.cr3 / 4096)}`;
+    const known = this.#processes.get(key);
+    const isUser = sample.cpl === USER;
+    if (known && (!isUser || known.code.at(sample.rip) || now - known.read < AREAS_AGE_NS)) return known;
+    const task = tryRead(() => readTask(look, gva(sample.task)));
+    const code = task && tryRead(() => ProcessCode.of(look, this.#files, task.at, task.mm));
+    return this.#keep(key, code ?? known?.code ?? NO_CODE, now, known);
+  }
+  #process(task: Task, now: number): KnownProcess {
+    const look = this.#look;
+    if (!look || task.mm === 0) return NO_PROCESS;
+    const key = `mm ${formatGva(task.mm)}`;
+    const known = this.#processes.get(key);
+    // A process that waits maps nothing new, but another may have come in its place.
+    if (known && now - known.read < AREAS_AGE_NS * 50) return known;
+    const code = tryRead(() => ProcessCode.of(look, this.#files, task.at, task.mm));
+    return this.#keep(key, code ?? NO_CODE, now, known);
+  }
+  #keep(key: string, code: ProcessCode, now: number, before: KnownProcess | undefined): KnownProcess {
+    if (this.#processes.size >= MAX_PROCESSES) this.#processes.clear();
+    // What had no name may have one now.
+    const process = {
+      code,
+      read: now,
+      frames: before && code === before.code ? before.frames : new Map<number, number>(),
+    };
+    this.#processes.set(key, process);
+    return process;
+  }
+}
+
+const NO_CODE = new ProcessCode([]);
+const NO_PROCESS: KnownProcess = { code: NO_CODE, read: Number.POSITIVE_INFINITY, frames: new Map() };
+
+const buildIdOf = (buildId: string | undefined) => (buildId === undefined ? {} : { buildId });
+
+function textOf(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return String.fromCharCode(...(end < 0 ? bytes : bytes.subarray(0, end)));
+}
+
+/** The pieces of memory that came with a sample. */
+class Pieces implements StackWords {
+  readonly #view: DataView;
+  readonly #starts: number[] = [];
+  readonly #ends: number[] = [];
+  readonly #places: number[] = [];
+  /** A word was asked for that lies right behind a piece of a user stack. */
+  ranOut = false;
+
+  constructor(area: SampleArea, at: number, count: number) {
+    this.#view = area.view;
+    let place = at + RAW_SAMPLE.size;
+    for (let i = 0; i < count; i++) {
+      const { start, length } = RAW_PIECE.read(area.view, place);
+      this.#starts.push(start);
+      this.#ends.push(start + length);
+      this.#places.push(place + RAW_PIECE.size);
+      place += RAW_PIECE.size + Math.ceil(length / 8) * 8;
+    }
+  }
+
+  word(at: number): number {
+    for (let i = 0; i < this.#starts.length; i++) {
+      const start = this.#starts[i]!;
+      if (!(at >= start && at < this.#ends[i]! + MOST_USER_STACK)) continue;
+      if (at + 8 > this.#ends[i]!) {
+        if (at > 0) this.ranOut = true;
+        continue;
+      }
+      const place = this.#places[i]! + (at - start);
+      return this.#view.getInt32(place + 4, true) * 2 ** 32 + this.#view.getUint32(place, true);
+    }
+    return Number.NaN;
+  }
+}
