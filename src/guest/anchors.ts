@@ -14,6 +14,7 @@ import { type KallsymsTables, readKallsyms } from "./kallsyms/tables.ts";
 import { tokenTables } from "./kallsyms/token-table.ts";
 import type { ControlRegisters } from "./kernel.ts";
 import { AddressSpace, PAGE_SIZE, type PhysicalMemory, Unreadable } from "./memory.ts";
+import type { SearchBudget } from "./search-budget.ts";
 import { findVmcoreinfo, type Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** CR4.LA57. */
@@ -23,8 +24,6 @@ const PTI_USER = PAGE_SIZE;
 /** The largest image: __START_KERNEL_map has 1 GiB. */
 const MAX_IMAGE = 1024 * MiB;
 const ALIGNMENT = 2 * MiB;
-/** Symbol tables in RAM that lead nowhere. Stops memory that is full of them. */
-const MAX_TABLES = 16;
 
 /** The kernel's page tables have gone by these names. */
 const ROOT_SYMBOLS = ["init_top_pgt", "swapper_pg_dir", "init_level4_pgt"];
@@ -37,11 +36,16 @@ export interface Anchor {
 }
 
 /** Address spaces that map something where a kernel's image lies. Each is given once. */
-export function* anchors(memory: PhysicalMemory, registers: readonly ControlRegisters[]): Generator<Anchor> {
+export function* anchors(
+  memory: PhysicalMemory,
+  registers: readonly ControlRegisters[],
+  budget: SearchBudget,
+): Generator<Anchor> {
   const tried = new Set<string>();
-  for (const { from, root, levels, vmcoreinfo } of roots(memory, registers)) {
+  for (const { from, root, levels, vmcoreinfo } of roots(memory, registers, budget)) {
     if (!memory.has(gpa(root), PAGE_SIZE) || tried.has(`${root} ${levels}`)) continue;
     tried.add(`${root} ${levels}`);
+    if (!budget.spend("roots")) return;
     const space = new AddressSpace(memory, gpa(root), levels);
     const image = kernelImage(space);
     if (image) yield { from, space, image, ...(vmcoreinfo && { vmcoreinfo }) };
@@ -55,31 +59,29 @@ interface Root {
   readonly vmcoreinfo?: Vmcoreinfo;
 }
 
-function* roots(memory: PhysicalMemory, registers: readonly ControlRegisters[]): Generator<Root> {
+function* roots(memory: PhysicalMemory, registers: readonly ControlRegisters[], budget: SearchBudget): Generator<Root> {
   for (const { cr3, cr4 } of registers) {
     const root = (cr3 - (cr3 % PAGE_SIZE)) % 2 ** 52;
     const levels = (cr4 & LA57) !== 0 ? 5 : 4;
     yield { from: "registers", root, levels };
     if ((root & PTI_USER) !== 0) yield { from: "registers", root: root - PTI_USER, levels };
   }
-  for (const vmcoreinfo of findVmcoreinfo(memory)) {
+  for (const vmcoreinfo of findVmcoreinfo(memory, budget)) {
     const { physBase, levels, symbols } = vmcoreinfo;
     const at = ROOT_SYMBOLS.map((name) => symbols.get(name)).find((address) => address !== undefined);
     if (at === undefined || physBase === undefined) continue;
     yield { from: "vmcoreinfo", root: at - KERNEL_MAP_START + physBase, levels, vmcoreinfo };
   }
-  yield* rootsOfTables(memory);
+  yield* rootsOfTables(memory, budget);
 }
 
 /** Page tables by the symbol tables that name them: where `_text` and the table itself are mapped as they should be. */
-function* rootsOfTables(memory: PhysicalMemory): Generator<Root> {
-  let count = 0;
+function* rootsOfTables(memory: PhysicalMemory, budget: SearchBudget): Generator<Root> {
   for (const { start, end } of memory.runs) {
-    for (const tokens of tokenTables(memory, start, end)) {
-      if (++count > MAX_TABLES) return;
+    for (const tokens of tokenTables(memory, start, end, budget)) {
       let tables: KallsymsTables | undefined;
       try {
-        tables = readKallsyms(memory, tokens, 0, () => true);
+        tables = readKallsyms(memory, tokens, 0, () => true, budget);
       } catch (error) {
         if (!(error instanceof Unreadable)) throw error;
       }

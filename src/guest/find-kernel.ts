@@ -9,9 +9,7 @@ import type { ControlRegisters } from "./kernel.ts";
 import type { KernelCache, KnownKernel } from "./kernel-cache.ts";
 import { bannerIn, LinuxKernel } from "./linux-kernel.ts";
 import { formatGva, type PhysicalMemory, Unreadable } from "./memory.ts";
-
-/** Images that are searched. Stops a guest whose every anchor leads to another. */
-const MAX_IMAGES = 16;
+import { SearchBudget } from "./search-budget.ts";
 
 export interface KernelFound {
   readonly found: true;
@@ -43,15 +41,15 @@ export function findKernel(
 ): KernelFound | KernelMissing {
   const known = [...(cache?.kernels() ?? [])];
   const searched = new Set<string>();
+  const budget = new SearchBudget();
   let banner: string | undefined;
-  for (const anchor of anchors(memory, registers)) {
+  for (const anchor of anchors(memory, registers, budget)) {
     const { distance, pieces } = anchor.image;
     const image = `${distance} ${pieces[0]!.start}`;
     if (searched.has(image)) continue;
-    if (searched.size === MAX_IMAGES) break;
     searched.add(image);
     try {
-      const found = kernelIn(memory, anchor, known);
+      const found = kernelIn(memory, anchor, known, budget);
       if (found instanceof LinuxKernel) {
         found.refresh();
         if (found.buildId !== undefined) cache?.keep(found.buildId, knownKernel(found));
@@ -76,16 +74,17 @@ function kernelIn(
   memory: PhysicalMemory,
   anchor: Anchor,
   known: readonly KnownKernel[],
+  budget: SearchBudget,
 ): LinuxKernel | string | undefined {
   const { image } = anchor;
-  for (const tokens of tokensIn(memory, anchor, known)) {
+  for (const tokens of tokensIn(memory, anchor, known, budget)) {
     // What the symbols call the kernel's text has to be mapped as its text.
     const verified = (text: number, end: number): boolean =>
       imageAddress(image, text) >= 0 && imageAddress(image, end - 1) >= 0;
     let tables: KallsymsTables | undefined;
     try {
       const names = known.map((kernel) => kernel.names);
-      tables = readKallsyms(memory, tokens, image.distance, verified, names);
+      tables = readKallsyms(memory, tokens, image.distance, verified, budget, names);
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
     }
@@ -98,13 +97,18 @@ function kernelIn(
 }
 
 /** Token tables of an image, first where kernels that are known have theirs. */
-function* tokensIn(memory: PhysicalMemory, { image }: Anchor, known: readonly KnownKernel[]): Generator<TokenTable> {
+function* tokensIn(
+  memory: PhysicalMemory,
+  { image }: Anchor,
+  known: readonly KnownKernel[],
+  budget: SearchBudget,
+): Generator<TokenTable> {
   for (const { tokenOffset, tokenLength } of known) {
     const at = imageAddress(image, image.pieces[0]!.start + tokenOffset);
     if (at < 0 || imageAddress(image, image.pieces[0]!.start + tokenOffset + tokenLength - 1) < 0) continue;
-    yield* tokenTables(memory, at as Gpa, gpa(at + tokenLength));
+    yield* tokenTables(memory, at as Gpa, gpa(at + tokenLength), budget);
   }
-  for (const { physical, length } of image.pieces) yield* tokenTables(memory, physical, gpa(physical + length));
+  for (const { physical, length } of image.pieces) yield* tokenTables(memory, physical, gpa(physical + length), budget);
 }
 
 function knownKernel({ symbols, types, image }: LinuxKernel): KnownKernel {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { PhysicalMemory } from "./memory.ts";
+import { SearchBudget } from "./search-budget.ts";
 import { findVmcoreinfo, parseVmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Of Debian's 6.1, shortened. */
@@ -50,6 +51,8 @@ describe("VMCOREINFO", () => {
     // To the end of RAM, without a NUL.
     ram.fill(0x20, 15 * 4096);
     ram.set(text, 15 * 4096);
-    expect([...findVmcoreinfo(new PhysicalMemory(ram))].map(({ levels }) => levels)).toEqual([5, 5, 5]);
+    expect([...findVmcoreinfo(new PhysicalMemory(ram), new SearchBudget())].map(({ levels }) => levels)).toEqual([
+      5, 5, 5,
+    ]);
   });
 });

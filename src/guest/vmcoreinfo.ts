@@ -5,6 +5,7 @@
  */
 import { type Gpa, type Gva, gpa, gva } from "../base/index.ts";
 import { PAGE_SIZE, type PhysicalMemory } from "./memory.ts";
+import type { SearchBudget } from "./search-budget.ts";
 
 /** Its first line begins so. */
 const FIRST = "OSRELEASE=";
@@ -13,8 +14,6 @@ const FIRST_WORD = 0x4552_534f;
 const PLACES = [0, 0x18] as const;
 /** VMCOREINFO_BYTES: it has one page. */
 const MAX_TEXT = PAGE_SIZE;
-/** Copies that are looked at. Stops a guest that fills its memory with them. */
-const MAX_COPIES = 64;
 
 export interface Vmcoreinfo {
   readonly release: string;
@@ -28,16 +27,14 @@ export interface Vmcoreinfo {
 }
 
 /** All that is found in RAM, by address: also what an earlier kernel left behind. */
-export function* findVmcoreinfo(memory: PhysicalMemory): Generator<Vmcoreinfo> {
-  let copies = 0;
+export function* findVmcoreinfo(memory: PhysicalMemory, budget: SearchBudget): Generator<Vmcoreinfo> {
   for (const { start, end } of memory.runs) {
     for (let page: number = start; page + PAGE_SIZE <= end; page += PAGE_SIZE) {
       for (const place of PLACES) {
         if (memory.u32(gpa(page + place)) !== FIRST_WORD) continue;
+        if (!budget.spend("vmcoreinfo")) return;
         const found = readVmcoreinfo(memory, gpa(page + place), PAGE_SIZE - place);
-        if (!found) continue;
-        yield found;
-        if (++copies === MAX_COPIES) return;
+        if (found) yield found;
       }
     }
   }

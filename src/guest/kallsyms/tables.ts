@@ -2,6 +2,7 @@
 import { type Gpa, gpa } from "../../base/index.ts";
 import { KERNEL_MAP_END, KERNEL_MAP_START } from "../image.ts";
 import type { PhysicalMemory } from "../memory.ts";
+import type { SearchBudget } from "../search-budget.ts";
 import {
   type AddressEncoding,
   type AddressSource,
@@ -26,10 +27,8 @@ const MAX_GROUP = (2 + MAX_NAME) * MARKER_STEP;
 const MAX_DISTANCE = 3 * MAX_SYMBOLS + (8 * MAX_SYMBOLS) / MARKER_STEP;
 /** The search goes back by this much at a time. */
 const STRETCH = 512 * 1024;
-/** Arrays that look like markers and are none. Stops memory in which everything does. */
-const MAX_MARKER_ARRAYS = 64;
-/** Readings of names that may fail. Stops memory in which a count stands everywhere. */
-const MAX_READINGS = 64;
+/** Bytes of all names: Debian's kernels have under 3 MiB. Stops markers that ask for the guest's whole memory. */
+const MAX_NAMES = 16 * 1024 * 1024;
 const LABEL = 8;
 /** Symbols out of order that a sound table may have. */
 const MAX_DISORDER = 0.001;
@@ -57,13 +56,13 @@ export function readKallsyms(
   tokens: TokenTable,
   distance: number,
   verified: (text: number, end: number) => boolean,
+  budget: SearchBudget,
   known: Iterable<CompressedNames> = [],
 ): KallsymsTables | undefined {
-  let arrays = 0;
-  const readings = { left: MAX_READINGS };
+  if (!budget.spend("tables")) return undefined;
   for (const markers of markerArrays(memory, tokens.start)) {
-    if (++arrays > MAX_MARKER_ARRAYS) return undefined;
-    const found = namesBefore(memory, markers, tokens, readings, known);
+    if (!budget.spend("arrays")) return undefined;
+    const found = namesBefore(memory, markers, tokens, budget, known);
     if (!found) continue;
     const { names, numSyms } = found;
     for (const layout of KALLSYMS_LAYOUTS) {
@@ -125,7 +124,7 @@ function namesBefore(
   memory: PhysicalMemory,
   markers: Markers,
   { tokens }: TokenTable,
-  readings: { left: number },
+  budget: SearchBudget,
   known: Iterable<CompressedNames>,
 ): { names: CompressedNames; numSyms: Gpa } | undefined {
   const { start, values } = markers;
@@ -133,7 +132,7 @@ function namesBefore(
   // The last group has at least one name, of two bytes.
   const nearest = Math.floor((start - last - 2) / LABEL) * LABEL;
   const least = Math.max(LABEL, nearest - MAX_GROUP);
-  if (nearest < least || !memory.has(gpa(least - LABEL), start - least + LABEL)) return undefined;
+  if (last > MAX_NAMES || nearest < least || !memory.has(gpa(least - LABEL), start - least + LABEL)) return undefined;
   const before = memory.copy(gpa(least - LABEL), start - least + LABEL);
   const view = new DataView(before.buffer);
   for (let at = nearest - least; at >= 0; at -= LABEL) {
@@ -146,7 +145,7 @@ function namesBefore(
       if (names.count === count && names.isOf(bytes, tokens)) return { names, numSyms: gpa(least + at - LABEL) };
     }
     for (const form of LENGTH_FORMS) {
-      if (readings.left-- <= 0) return undefined;
+      if (!budget.spend("readings")) return undefined;
       const names = CompressedNames.read(bytes, count, values, tokens, form);
       if (names) return { names, numSyms: gpa(least + at - LABEL) };
     }

@@ -4,6 +4,7 @@
  */
 import { type Gpa, gpa } from "../../base/index.ts";
 import type { PhysicalMemory } from "../memory.ts";
+import type { SearchBudget } from "../search-budget.ts";
 
 export const TOKENS = 256;
 /** KSYM_NAME_LEN since 6.1: no token is longer than a name. Stops a name of many megabytes. */
@@ -14,8 +15,6 @@ const MAX_TOKEN_TABLE = 16 * 1024;
 const ALIGNMENT = 8;
 /** Bytes in front of the table, of data that ended without a NUL, that may be taken for its first token's. */
 const MAX_STRAY = 512;
-/** Places looked at closely; in RAM of 512 MiB there are some 20. Stops a guest that fills its memory with digits. */
-const MAX_PLACES = 256;
 
 const DIGITS = "0123456789";
 const FIRST_DIGIT = DIGITS.charCodeAt(0);
@@ -29,11 +28,10 @@ export interface TokenTable {
 }
 
 /** Every token table in a run of RAM that is whole, by address. */
-export function* tokenTables(memory: PhysicalMemory, from: Gpa, end: Gpa): Generator<TokenTable> {
-  let next: number = from;
-  for (let places = 0; places < MAX_PLACES; places++) {
+export function* tokenTables(memory: PhysicalMemory, from: Gpa, end: Gpa, budget: SearchBudget): Generator<TokenTable> {
+  for (let next: number = from; ; ) {
     const at = memory.find(PATTERN, gpa(next), end);
-    if (at < 0) return;
+    if (at < 0 || !budget.spend("places")) return;
     const table = tableAround(memory, gpa(at), from, end);
     if (table) yield table;
     next = at + PATTERN.length;
