@@ -71,7 +71,8 @@ function bannerAt(memory: PhysicalMemory, at: number): string | undefined {
   const end = bytes.indexOf(0);
   if (end < 0) return undefined;
   const text = String.fromCharCode(...bytes.subarray(0, end)).trimEnd();
-  return /^Linux version \d\S* \(/.test(text) ? text : undefined;
+  // An image also holds one without the number of its build: what stood there before it was linked (init/version.c).
+  return /^Linux version \d\S* \(.* #\d/.test(text) ? text : undefined;
 }
 
 /** What may be taken over from an earlier look at the same kernel. */

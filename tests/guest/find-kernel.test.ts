@@ -84,6 +84,33 @@ describe.each(TEST_KERNEL_NAMES)("Debian's %s", async (name) => {
       expect(lines(third)).toEqual(expected);
     });
 
+    it("is known by its structure where data symbols are missing", async () => {
+      guest.vm.pause();
+      const ram = guest.vm.ram.slice();
+      guest.vm.resume();
+      const { names, numSyms } = kernel.symbols.tables;
+      const hidden = new Map(
+        ["init_task", "__start_BTF", "linux_banner", "init_top_pgt", "page_offset_base", "__start_notes"].map(
+          (symbol) => [names.indexOf(symbol), symbol],
+        ),
+      );
+      // Their names end in something else.
+      let at = numSyms + 8;
+      for (let i = 0; i < names.count; i++) {
+        let length = ram[at++]!;
+        if (length > 127) length = (length & 127) | (ram[at++]! << 7);
+        at += length;
+        if (hidden.has(i)) ram[at - 1] = "7".charCodeAt(0);
+      }
+      const second = found(new PhysicalMemory(ram), guest.registers());
+      for (const symbol of hidden.values()) expect(second.symbols.tables.names.indexOf(symbol)).toBe(-1);
+      expect(second.limits.map(({ code }) => code)).toEqual(["no-data-symbols"]);
+      expect(second.banner).toBe(kernel.banner);
+      expect(second.types!.endType).toBe(kernel.types!.endType);
+      expect(second.symbols.address("init_task")).toBe(kernel.symbols.address("init_task"));
+      expect(new AddressMap(second).pageOffset).toBe(new AddressMap(kernel).pageOffset);
+    });
+
     it("says its release, banner and build-id", async () => {
       expect(`${kernel.release}\n`).toBe(await guest.sh("uname -r"));
       expect(`${kernel.banner}\n`).toBe(await guest.sh("cat /proc/version"));

@@ -65,6 +65,7 @@ export class CompressedNames {
     let at = 0;
     for (let i = 0; i < count; i++) {
       if ((i & (MARKER_STEP - 1)) === 0 && at !== markers[i / MARKER_STEP]) return undefined;
+      if (at + 2 > bytes.length) return undefined;
       starts[i] = at;
       let length = bytes[at++]!;
       if (two && (length & 0x80) !== 0) length = (length & 0x7f) | (bytes[at++]! << 7);

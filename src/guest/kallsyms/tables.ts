@@ -41,6 +41,8 @@ export interface KallsymsTables {
   /** By index, in the table's order; sign-extended. */
   readonly addresses: Float64Array;
   readonly tokens: TokenTable;
+  /** Where num_syms lies, with the names 8 bytes behind it. */
+  readonly numSyms: Gpa;
 }
 
 const align = (at: number): number => Math.ceil(at / LABEL) * LABEL;
@@ -70,7 +72,7 @@ export function readKallsyms(
       if (!source) continue;
       for (const encoding of layout.encodings) {
         const addresses = decode(names, source, encoding, distance, verified);
-        if (addresses) return { layout, encoding: encoding.name, names, addresses, tokens };
+        if (addresses) return { layout, encoding: encoding.name, names, addresses, tokens, numSyms };
       }
     }
     // Names that agree with all their markers are no accident: there is no second table.
