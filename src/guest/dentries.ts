@@ -2,7 +2,7 @@
 import { type Gva, gva } from "../base/index.ts";
 import { type Budget, Inconsistent, walkHashChain, walkList } from "./lists.ts";
 import type { Look } from "./look.ts";
-import { decodeText } from "./text.ts";
+import { encodeText } from "./text.ts";
 
 /** Longest name (include/uapi/linux/limits.h): a hostile length would make us copy RAM. */
 const NAME_MAX = 255;
@@ -25,7 +25,7 @@ export function readDentry(look: Look, at: Gva): Dentry {
   const D = offsets(look);
   return {
     at,
-    name: decodeText(readName(look, at)),
+    name: readName(look, at),
     inode: space.pointer(at, D.d_inode),
     unhashed: space.pointer(at, D["d_hash.pprev"]) === 0,
   };
@@ -34,15 +34,15 @@ export function readDentry(look: Look, at: Gva): Dentry {
 /** The directory a dentry is in; itself: it is the root of a file system. Throws as `readDentry`. */
 export const parentOf = (look: Look, at: Gva): Gva => look.space.pointer(at, offsets(look).d_parent);
 
-/** Its name's bytes, one to a UTF-16 unit. */
+/** Throws as `readDentry`. */
 function readName(look: Look, at: Gva): string {
   const { space } = look;
   const D = offsets(look);
   const length = space.u32(at, D["d_name.len"]);
   if (length > NAME_MAX) throw new Inconsistent("a name is too long");
-  const name = space.text(space.pointer(at, D["d_name.name"]), length);
+  const name = look.bytesAsText(space.pointer(at, D["d_name.name"]), length);
   // A rename changes name and length one after the other.
-  if (name.length !== length) throw new Inconsistent("a name is not as long as it says");
+  if (name.includes("\0")) throw new Inconsistent("a name is not as long as it says");
   return name;
 }
 
@@ -67,12 +67,13 @@ export function* childrenOf(look: Look, directory: Gva, budget: Budget): Generat
   }
 }
 
-/** A directory's dentry of that name (bytes, see `encodeText`); undefined: not in the cache. Throws as `childrenOf`. */
+/** A directory's dentry of that name; undefined: not in the cache. Throws as `childrenOf`. */
 export function findChild(look: Look, directory: Gva, name: string, budget: Budget): Dentry | undefined {
   const D = offsets(look);
+  const length = encodeText(name).length;
   let negative: Dentry | undefined;
   for (const at of childrenOf(look, directory, budget)) {
-    if (look.space.u32(at, D["d_name.len"]) !== name.length || readName(look, at) !== name) continue;
+    if (look.space.u32(at, D["d_name.len"]) !== length || readName(look, at) !== name) continue;
     const found = readDentry(look, at);
     // What was deleted while it was open keeps its place beside its successor.
     if (found.unhashed) continue;

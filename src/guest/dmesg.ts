@@ -4,9 +4,8 @@
  * the ring's size. Kernels before 5.10 keep another log (log_buf), which is not read.
  */
 import { type Gva, gva, type Ns, ns } from "../base/index.ts";
-import { isGuestFault, type Listing, readListing } from "./lists.ts";
+import { Inconsistent, type Listing, readEach, readListing } from "./lists.ts";
 import type { Look } from "./look.ts";
-import { decodeBytes } from "./text.ts";
 
 /** Records: CONFIG_LOG_BUF_SHIFT is 25 at most, a record takes 32 bytes of it. A hostile ring claims up to 2^32. */
 const MOST_COUNT_BITS = 20;
@@ -86,7 +85,6 @@ export function readKernelLog(look: Look): Listing<LogRecord> {
     const tail = space.u32(ring, R["desc_ring.tail_id"]);
     const head = space.u32(ring, R["desc_ring.head_id"]);
     const length = Math.min(count, ((head - tail) >>> 0) + 1);
-    let lost = 0;
 
     const read = (id: number): LogRecord | undefined => {
       const index = (id & (count - 1)) >>> 0;
@@ -98,11 +96,8 @@ export function readKernelLog(look: Look): Listing<LogRecord> {
       if (low !== id || (state !== FINALIZED && state !== COMMITTED)) return undefined;
       const info = gva(infos + index * infoSize);
       const claimed = space.u16(info, I.text_len);
-      const bytes = blockText(look, { text, size, block: B }, descriptor, claimed, low, high & HIGH_ID, D);
-      if (bytes === undefined) {
-        lost++;
-        return undefined;
-      }
+      const line = blockText(look, { text, size, block: B }, descriptor, claimed, low, high & HIGH_ID, D);
+      if (line === undefined) throw new Inconsistent("a record lost its text");
       const level = space.u8(info, I.level) >>> 5;
       const facility = space.u8(info, I.facility);
       const record: LogRecord = {
@@ -111,22 +106,14 @@ export function readKernelLog(look: Look): Listing<LogRecord> {
         level: LOG_LEVELS[level]!,
         facility:
           LOG_FACILITIES[facility] ?? (facility >= 16 && facility < 24 ? `local${facility - 16}` : `${facility}`),
-        text: decodeBytes(bytes),
+        text: line,
       };
       // Used again while it was read.
       return space.u32(descriptor, D.state_var) === low ? record : undefined;
     };
 
-    for (let i = 0; i < length; i++) {
-      try {
-        const record = read((tail + i) >>> 0);
-        if (record) rows.push(record);
-      } catch (error) {
-        if (!isGuestFault(error)) throw error;
-        lost++;
-      }
-    }
-    if (lost > 0) gaps.push(`${lost} records changed while they were read`);
+    const ids = Array.from({ length }, (_, i) => (tail + i) >>> 0);
+    readEach(ids, read, rows, gaps, "records");
   });
 }
 
@@ -145,12 +132,12 @@ function blockText(
   low: number,
   high: number,
   D: Readonly<Record<"text_blk_lpos.begin" | "text_blk_lpos.next", number>>,
-): Uint8Array | undefined {
+): string | undefined {
   const { space } = look;
   const { size } = ring;
   const begin = space.u32(descriptor, D["text_blk_lpos.begin"]);
   const next = space.u32(descriptor, D["text_blk_lpos.next"]);
-  if ((begin & DATALESS) !== 0 && (next & DATALESS) !== 0) return new Uint8Array(0);
+  if ((begin & DATALESS) !== 0 && (next & DATALESS) !== 0) return "";
   const first = (begin & (size - 1)) >>> 0;
   const last = (next & (size - 1)) >>> 0;
   // What would not fit before the ring's end begins at its start. A block that ends with the ring is none of those.
@@ -160,5 +147,5 @@ function blockText(
   const block = gva(ring.text + start);
   if (room < 0 || space.u32(block, ring.block.id) !== low) return undefined;
   if ((space.u32(block, ring.block.id + 4) & HIGH_ID) !== high) return undefined;
-  return space.bytes(block, Math.min(claimed, room), ring.block.data);
+  return look.bytesAsText(block, Math.min(claimed, room), ring.block.data);
 }

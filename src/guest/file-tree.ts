@@ -5,18 +5,17 @@
 import { type Gva, VivError } from "../base/index.ts";
 import { childrenOf, type Dentry, findChild, parentOf, readDentry } from "./dentries.ts";
 import { type Inode, readInode, readSymlink } from "./inodes.ts";
-import { Budget, isGuestFault, type Listing, readListing, tryRead } from "./lists.ts";
+import { Budget, type Listing, readEach, readListing, tryRead } from "./lists.ts";
 import type { Look } from "./look.ts";
 import { listMounts, type Mount, rootOf, workingDirectoryOf } from "./mounts.ts";
 import type { Place } from "./paths.ts";
-import { encodeText } from "./text.ts";
 
 /** Symbolic links on one way (MAXSYMLINKS in the kernel): they may form loops. */
 const MOST_SYMLINKS = 40;
 /** Components on one way, links and all: links to links could double them each time. */
 const MOST_COMPONENTS = 4096;
 /** Entries of a directory, or of all directories on a way. */
-const MOST_ENTRIES = 2 ** 20;
+const MOST_ENTRIES = 2 ** 18;
 /** File systems that keep all names in the dentry cache. */
 const COMPLETE = new Set(["rootfs", "ramfs", "tmpfs", "devtmpfs"]);
 
@@ -41,6 +40,8 @@ export class FileTree {
   readonly #start: Place;
   /** What is mounted, by the place it covers. */
   readonly #mounted = new Map<string, Place>();
+  /** The place a mount covers, by its vfsmount. */
+  readonly #covered = new Map<Gva, Place>();
   readonly #types = new Map<Gva, string>();
 
   /** `process`: address of a task_struct, for its root, working directory and mounts. Throws VivError where it has none, or for want of types. */
@@ -67,17 +68,11 @@ export class FileTree {
   list(directory: FoundFile): Listing<DirectoryEntry> {
     const look = this.#look;
     const listing = readListing<DirectoryEntry>((rows, gaps) => {
-      let lost = 0;
-      for (const at of childrenOf(look, directory.place.dentry, new Budget(MOST_ENTRIES))) {
-        try {
-          const dentry = readDentry(look, at);
-          if (dentry.inode !== 0 && !dentry.unhashed) rows.push(this.#entry(directory.place.mount, dentry));
-        } catch (error) {
-          if (!isGuestFault(error)) throw error;
-          lost++;
-        }
-      }
-      if (lost > 0) gaps.push(`${lost} entries changed while they were read`);
+      const read = (at: Gva): DirectoryEntry | undefined => {
+        const dentry = readDentry(look, at);
+        return dentry.inode === 0 || dentry.unhashed ? undefined : this.#entry(directory.place.mount, dentry);
+      };
+      readEach(childrenOf(look, directory.place.dentry, new Budget(MOST_ENTRIES)), read, rows, gaps, "entries");
     });
     const rows = [...listing.rows].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     const gaps = directory.complete
@@ -88,11 +83,10 @@ export class FileTree {
 
   #add(mount: Mount): void {
     this.#types.set(mount.at, mount.type);
-    if (mount.parent !== mount.at)
-      this.#mounted.set(key({ mount: mount.parent, dentry: mount.mountpoint }), {
-        mount: mount.at,
-        dentry: mount.root,
-      });
+    if (mount.parent === mount.at) return;
+    const place = { mount: mount.parent, dentry: mount.mountpoint };
+    this.#mounted.set(key(place), { mount: mount.at, dentry: mount.root });
+    this.#covered.set(mount.at, place);
   }
 
   #entry(mount: Gva, dentry: Dentry): DirectoryEntry {
@@ -121,10 +115,9 @@ export class FileTree {
       if (place.dentry === this.#root.dentry && place.mount === this.#root.mount) return place;
       if (place.dentry !== look.space.pointer(place.mount, mnt_root))
         return this.#cover({ mount: place.mount, dentry: parentOf(look, place.dentry) });
-      const outer = [...this.#mounted].find(([, inner]) => inner.mount === place.mount)?.[0];
-      if (outer === undefined) return place;
-      const [mount, dentry] = outer.split(" ").map(Number) as [Gva, Gva];
-      place = { mount, dentry };
+      const outer = this.#covered.get(place.mount);
+      if (!outer) return place;
+      place = outer;
     }
     return place;
   }
@@ -146,7 +139,7 @@ export class FileTree {
         place = this.#parent(place);
         continue;
       }
-      const dentry = findChild(look, place.dentry, encodeText(name), budget);
+      const dentry = findChild(look, place.dentry, name, budget);
       if (!dentry || dentry.inode === 0) throw this.#absent(path, name, place, dentry !== undefined);
       const next = this.#cover({ mount: place.mount, dentry: dentry.at });
       const inode = readInode(look, readDentry(look, next.dentry).inode);

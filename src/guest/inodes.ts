@@ -1,8 +1,8 @@
 /** Files by their inodes (include/linux/fs.h): what stat() would say. */
-import { type Gva, gva } from "../base/index.ts";
+import type { Gva } from "../base/index.ts";
 import type { Look } from "./look.ts";
 import { readFile } from "./page-cache.ts";
-import { decodeBytes } from "./text.ts";
+import { PATH_MAX } from "./paths.ts";
 
 /** Types of files by the upper bits of their mode (include/uapi/linux/stat.h), with the letter `ls` gives them. */
 const FILE_TYPES = [
@@ -17,9 +17,6 @@ const FILE_TYPES = [
 const TYPE_MASK = 0o17_0000;
 
 export type FileType = (typeof FILE_TYPES)[number]["name"] | "unknown";
-
-/** Longest target of a symbolic link (PATH_MAX). */
-export const PATH_MAX = 4096;
 
 export interface Inode {
   readonly at: Gva;
@@ -96,8 +93,8 @@ export const deviceNumbers = (device: number): { major: number; minor: number } 
 export function readSymlink(look: Look, inode: Inode): string | undefined {
   const { i_link } = look.offsets("symbolic links", "inode", "i_link");
   const inline = look.space.pointer(inode.at, i_link);
-  if (inline !== 0) return look.text(gva(inline), PATH_MAX);
+  if (inline !== 0) return look.text(inline, PATH_MAX);
   if (inode.size <= 0 || inode.size >= PATH_MAX) return undefined;
   const { bytes, missing } = readFile(look, inode.at, inode.size);
-  return missing.length > 0 ? undefined : decodeBytes(bytes);
+  return missing.length > 0 ? undefined : look.decode(bytes);
 }

@@ -70,9 +70,37 @@ export interface Listing<Row> {
   readonly gaps: readonly string[];
 }
 
+/** Items that can not be read before a listing gives up: a hostile guest makes each cost us an exception. */
+const MOST_LOST = 1000;
+
 /** True of what a changing or hostile guest makes a reader throw; everything else is passed on. */
 export const isGuestFault = (error: unknown): error is Unreadable | Inconsistent | TooMany =>
   error instanceof Unreadable || error instanceof Inconsistent || error instanceof TooMany;
+
+/** Puts what `read` makes of each item into `rows`; what can not be read is counted in `gaps` under the name `what`. Throws as `items`, and TooMany. */
+export function readEach<Item, Row>(
+  items: Iterable<Item>,
+  read: (item: Item) => Row | undefined,
+  rows: Row[],
+  gaps: string[],
+  what: string,
+): void {
+  let lost = 0;
+  try {
+    for (const item of items) {
+      try {
+        const row = read(item);
+        if (row !== undefined) rows.push(row);
+      } catch (error) {
+        if (!isGuestFault(error) || error instanceof TooMany) throw error;
+        lost++;
+        if (lost > MOST_LOST) throw new TooMany(`more than ${MOST_LOST} that can not be read`);
+      }
+    }
+  } finally {
+    if (lost > 0) gaps.push(`${lost} ${what} changed while they were read`);
+  }
+}
 
 /**
  * What `read` gives. A guest that runs changes its lists meanwhile, so what fails is tried once more; what fails again stays as

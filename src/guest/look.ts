@@ -2,21 +2,30 @@
  * One look into a guest: its kernel, where the members of its structures lie, and how its pages are found. Made anew each time,
  * as an AddressSpace is; what follows from the kernel's types alone is kept with them.
  */
-import { type Gpa, type Gva, gpa, gva, VivError } from "../base/index.ts";
+import { type Gpa, type Gva, gpa, gva, MiB, VivError } from "../base/index.ts";
 import { AddressMap } from "./address-map.ts";
 import type { Kernel, TypeTable } from "./kernel.ts";
+import { Budget } from "./lists.ts";
 import { AddressSpace, PAGE_SIZE, type PhysicalMemory, Unreadable } from "./memory.ts";
 import { type MemberOf, namesOf, type StructureName } from "./structures.ts";
-import { decodeText } from "./text.ts";
+import { decodeBytes, decodeText } from "./text.ts";
 
 /** Offsets by "structure.member", undefined: there is none. */
 const offsetsOfTypes = new WeakMap<TypeTable, Map<string, number | undefined>>();
+
+/**
+ * Text of one look, in bytes, with what each piece costs besides. Stops names that share their bytes: a hundred thousand paths of 4 KiB
+ * each fit into a few pages of a hostile guest, and not into our memory.
+ */
+const MOST_TEXT = 64 * MiB;
+const PIECE = 16;
 
 export class Look {
   readonly kernel: Kernel;
   readonly space: AddressSpace;
   readonly #types: TypeTable;
   readonly #offsets: Map<string, number | undefined>;
+  readonly #text = new Budget(MOST_TEXT);
   #map: AddressMap | undefined;
 
   /** Throws VivError where the kernel has no types: its structures can not be read. */
@@ -89,14 +98,27 @@ export class Look {
     return at;
   }
 
-  /** Text up to a NUL, at most `most` bytes, decoded (see `decodeText`). */
+  /** Text up to a NUL, at most `most` bytes, decoded (see `decodeText`). Throws Unreadable, TooMany. */
   text(at: Gva, most: number, offset = 0): string {
-    return decodeText(this.space.text(at, most, offset));
+    const text = this.space.text(at, most, offset);
+    this.#text.spend(PIECE + text.length);
+    return decodeText(text);
   }
 
-  /** Text that a pointer leads to. */
+  /** Text that a pointer leads to. Throws as `text`. */
   textAt(pointer: Gva, most: number): string {
     return pointer === 0 ? "" : this.text(pointer, most);
+  }
+
+  /** Text of `length` bytes, which the caller has bounded. `space`: where, if not in the kernel's. Throws as `text`. */
+  bytesAsText(at: Gva, length: number, offset = 0, space: AddressSpace = this.space): string {
+    return this.decode(space.bytes(at, length, offset));
+  }
+
+  /** Bytes of the guest as text. Throws TooMany. */
+  decode(bytes: Uint8Array): string {
+    this.#text.spend(PIECE + bytes.length);
+    return decodeBytes(bytes);
   }
 
   /** The frame that a `struct page` stands for. Throws Unreadable where it can be none. */

@@ -3,7 +3,7 @@
  * list before.
  */
 import { type Gva, gva } from "../base/index.ts";
-import { Budget, Inconsistent, isGuestFault, type Listing, readListing } from "./lists.ts";
+import { Budget, Inconsistent, type Listing, readEach, readListing } from "./lists.ts";
 import type { Look } from "./look.ts";
 import { walkMapleTree } from "./maple-tree.ts";
 import { PAGE_SIZE } from "./memory.ts";
@@ -50,18 +50,12 @@ export interface MemoryArea {
 export function listMemoryAreas(look: Look, mm: Gva, root: Place | undefined, gate = true): Listing<MemoryArea> {
   const names = areaNames(look, mm);
   return readListing((rows, gaps) => {
-    let lost = 0;
-    for (const { at, first, end } of walkAreas(look, mm)) {
-      try {
-        const area = readArea(look, at, root, names);
-        if (first !== undefined && (area.start !== first || area.end !== end)) throw new Inconsistent("an area moved");
-        rows.push(area);
-      } catch (error) {
-        if (!isGuestFault(error)) throw error;
-        lost++;
-      }
-    }
-    if (lost > 0) gaps.push(`${lost} areas changed while they were read`);
+    const read = ({ at, first, end }: FoundArea): MemoryArea => {
+      const area = readArea(look, at, root, names);
+      if (first !== undefined && (area.start !== first || area.end !== end)) throw new Inconsistent("an area moved");
+      return area;
+    };
+    readEach(walkAreas(look, mm), read, rows, gaps, "areas");
     const page = gate ? gateArea(look, root) : undefined;
     if (page) rows.push(page);
   });

@@ -1,6 +1,6 @@
 /** Mounts of a mount namespace (fs/mount.h, fs/namespace.c), as /proc/mounts shows them. */
 import { type Gva, gva } from "../base/index.ts";
-import { Budget, Inconsistent, isGuestFault, type Listing, readListing, walkList } from "./lists.ts";
+import { Budget, Inconsistent, type Listing, readEach, readListing, walkList } from "./lists.ts";
 import type { Look } from "./look.ts";
 import { type Place, pathOf } from "./paths.ts";
 
@@ -49,21 +49,9 @@ export interface Mount {
 
 /** The mounts of `process` (address of its task_struct), seen from its root. Throws VivError for want of types or symbols. */
 export function listMounts(look: Look, process: Gva): Listing<Mount> {
-  const root = rootOf(look, process);
   return readListing((rows, gaps) => {
-    const found: Mount[] = [];
-    let lost = 0;
-    for (const at of walkMounts(look, process)) {
-      try {
-        const mount = readMount(look, at, root);
-        if (mount) found.push(mount);
-      } catch (error) {
-        if (!isGuestFault(error)) throw error;
-        lost++;
-      }
-    }
-    rows.push(...found);
-    if (lost > 0) gaps.push(`${lost} mounts changed while they were read`);
+    const root = rootOf(look, process);
+    readEach(walkMounts(look, process), (at) => readMount(look, at, root), rows, gaps, "mounts");
   });
 }
 

@@ -1,11 +1,11 @@
 /** Open files of a process (include/linux/fdtable.h), as /proc/PID/fd and fdinfo show them. */
 import { type Gva, gva } from "../base/index.ts";
-import { Budget, Inconsistent, isGuestFault, type Listing, readListing } from "./lists.ts";
+import { Budget, Inconsistent, type Listing, readEach, readListing } from "./lists.ts";
 import type { Look } from "./look.ts";
 import { fileName, type Place } from "./paths.ts";
 
 /** Descriptors of a process: the kernel's own limit (fs.nr_open) is 2^20; a hostile table claims up to 2^32. */
-const MOST_DESCRIPTORS = 2 ** 20;
+export const MOST_DESCRIPTORS = 2 ** 20;
 const BITS = 32;
 /** O_CLOEXEC is of the descriptor, not of the file. */
 const O_ACCMODE = 3;
@@ -36,21 +36,13 @@ export interface OpenFile {
 /** By descriptor. `task`: address of its task_struct; `root`: what paths begin at. Throws VivError for want of types. */
 export function listOpenFiles(look: Look, task: Gva, root: Place | undefined): Listing<OpenFile> {
   return readListing((rows, gaps) => {
-    let lost = 0;
-    for (const { fd, at } of walkDescriptors(look, task)) {
-      try {
-        rows.push(readOpenFile(look, fd, at, root));
-      } catch (error) {
-        if (!isGuestFault(error)) throw error;
-        lost++;
-      }
-    }
-    if (lost > 0) gaps.push(`${lost} files changed while they were read`);
+    const descriptors = walkDescriptors(look, task, new Budget(MOST_DESCRIPTORS));
+    readEach(descriptors, ({ fd, at }) => readOpenFile(look, fd, at, root), rows, gaps, "files");
   });
 }
 
 /** Descriptors of a task and the struct files they stand for. Throws Unreadable, TooMany, Inconsistent, or VivError for want of types. */
-export function* walkDescriptors(look: Look, task: Gva): Generator<{ fd: number; at: Gva }, void> {
+export function* walkDescriptors(look: Look, task: Gva, budget: Budget): Generator<{ fd: number; at: Gva }, void> {
   const { space } = look;
   const { files } = look.offsets("open files", "task_struct", "files");
   const { fdt } = look.offsets("open files", "files_struct", "fdt");
@@ -63,12 +55,11 @@ export function* walkDescriptors(look: Look, task: Gva): Generator<{ fd: number;
   if (most > MOST_DESCRIPTORS) throw new Inconsistent("a table of files is too large");
   const array = space.pointer(table, T.fd);
   const open = space.pointer(table, T.open_fds);
-  const budget = new Budget(MOST_DESCRIPTORS);
   for (let base = 0; base < most; base += BITS) {
+    budget.spend();
     const word = space.u32(open, base / 8);
     for (let bit = 0; word >>> bit !== 0 && bit < BITS; bit++) {
       if (((word >>> bit) & 1) === 0) continue;
-      budget.spend();
       const at = space.pointer(array, (base + bit) * 8);
       // A descriptor is taken before its file is there.
       if (at !== 0) yield { fd: base + bit, at: gva(at) };

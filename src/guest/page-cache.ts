@@ -12,8 +12,8 @@ import { type Look, taggedPointer } from "./look.ts";
 import { PAGE_SIZE } from "./memory.ts";
 import { walkXArray, type XArrayEntry } from "./xarray.ts";
 
-/** Entries of the page cache that one reading may touch: a file of 64 GiB in single pages. Beyond it a hostile tree wastes our time. */
-const MOST_ENTRIES = 2 ** 24;
+/** Entries of the page cache that one reading may touch: 16 GiB in single pages. Beyond it a hostile tree wastes our time. */
+const MOST_ENTRIES = 2 ** 22;
 /** Pages of a folio: 1 GiB, the largest page there is. A hostile order could claim any number. */
 const LARGEST_FOLIO = 2 ** 18;
 /** Bytes that are read at once. */
@@ -112,7 +112,7 @@ function* entryParts(
     const bytes = new Uint8Array(next - at);
     look.memory.read(gpa(base + at), bytes);
     // Reclaimed while it was copied: the bytes may be another's.
-    if (folio(look, mapping, entry) !== frames) throw new Inconsistent("a page was taken away");
+    checkHead(look, mapping, entry);
     yield { offset: at, length: bytes.length, bytes };
     at = next;
   }
@@ -121,11 +121,10 @@ function* entryParts(
 /** Where a folio lies, verified page by page to belong to this place of this file; undefined: it is not filled yet. */
 function folio(look: Look, mapping: Gva, entry: XArrayEntry): Gpa | undefined {
   const { space } = look;
-  const P = look.offsets("files", "page", "flags", "mapping", "index", "compound_head");
+  const P = look.offsets("files", "page", "flags", "compound_head");
   const size = look.sizeOf("files", "page");
   const head = entry.pointer;
-  if (space.pointer(head, P.mapping) !== mapping || space.u64(head, P.index) !== entry.index)
-    throw new Inconsistent("a page belongs to another place");
+  checkHead(look, mapping, entry);
   if (entry.count > LARGEST_FOLIO) throw new Inconsistent("a folio is too large");
   for (let i = 1; i < entry.count; i++) {
     const link = taggedPointer(space, gva(head + i * size), P.compound_head, 1);
@@ -134,6 +133,13 @@ function folio(look: Look, mapping: Gva, entry: XArrayEntry): Gpa | undefined {
   const frame = look.frame(head);
   const uptodate = look.enumerator("pageflags", "PG_uptodate") ?? UPTODATE;
   return (space.u32(head, P.flags) & (1 << uptodate)) !== 0 ? frame : undefined;
+}
+
+/** A folio's first page tells whose it is. */
+function checkHead(look: Look, mapping: Gva, { pointer, index }: XArrayEntry): void {
+  const P = look.offsets("files", "page", "mapping", "index");
+  if (look.space.pointer(pointer, P.mapping) !== mapping || look.space.u64(pointer, P.index) !== index)
+    throw new Inconsistent("a page belongs to another place");
 }
 
 export interface FileContents {

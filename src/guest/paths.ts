@@ -4,8 +4,10 @@ import { parentOf, readDentry } from "./dentries.ts";
 import { Inconsistent } from "./lists.ts";
 import type { Look } from "./look.ts";
 
-/** Components of a path: PATH_MAX allows 2048; deeper trees exist, but loops of parents have no end. */
-const MOST_COMPONENTS = 4096;
+/** Steps to the root, through mounts too: loops of parents have no end. */
+const MOST_STEPS = 4096;
+/** Of a path, as the kernel gives none that is longer (include/uapi/linux/limits.h). */
+export const PATH_MAX = 4096;
 
 /** A place in the tree of files: a directory entry, and the vfsmount through which it is seen. */
 export interface Place {
@@ -30,8 +32,9 @@ export function pathOf(look: Look, place: Place, root: Place | undefined): Path 
   const parts: string[] = [];
   let { mount, dentry } = place;
   let inside = true;
+  let length = 0;
   for (let i = 0; !(root && dentry === root.dentry && mount === root.mount); i++) {
-    if (i === MOST_COMPONENTS) throw new Inconsistent("a path has no end");
+    if (i === MOST_STEPS) throw new Inconsistent("a path has no end");
     if (dentry === space.pointer(mount, mnt_root)) {
       const outer = gva(space.pointer(gva(mount - M.mnt), M.mnt_parent) + M.mnt);
       if (outer === mount) {
@@ -44,7 +47,10 @@ export function pathOf(look: Look, place: Place, root: Place | undefined): Path 
       continue;
     }
     const parent = parentOf(look, dentry);
-    parts.push(readDentry(look, dentry).name);
+    const { name } = readDentry(look, dentry);
+    length += name.length + 1;
+    if (length > PATH_MAX) throw new Inconsistent("a path is too long");
+    parts.push(name);
     if (parent === dentry) {
       // A file system that is mounted nowhere: memfd, System V shared memory, shared anonymous memory.
       inside = false;

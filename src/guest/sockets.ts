@@ -3,17 +3,14 @@
  * tables, which no process may hold any more (TIME_WAIT) or not yet. As /proc/net/tcp, udp, unix, and `ss`.
  */
 import { type Gva, gva } from "../base/index.ts";
-import { Budget, isGuestFault, type Listing, readListing, walkHashChain } from "./lists.ts";
+import { Budget, isGuestFault, type Listing, readEach, readListing, TooMany, walkHashChain } from "./lists.ts";
 import type { Look } from "./look.ts";
-import { walkDescriptors } from "./open-files.ts";
+import { MOST_DESCRIPTORS, walkDescriptors } from "./open-files.ts";
 import { SOCKFS_MAGIC } from "./paths.ts";
 import type { Process } from "./tasks.ts";
-import { decodeBytes } from "./text.ts";
 
 /** Sockets, and buckets that hold none: tables have up to 2^19 buckets (thash_entries). */
 const MOST_SOCKETS = 2 ** 20;
-/** Descriptors of all processes together. */
-const MOST_DESCRIPTORS = 2 ** 20;
 /** sizeof(struct sockaddr_un) */
 const LONGEST_UNIX_ADDRESS = 110;
 
@@ -101,16 +98,7 @@ export function listSockets(look: Look, processes: readonly Process[]): Listing<
         gaps.push(`a table of sockets was cut: ${error.message}`);
       }
     }
-    let lost = 0;
-    for (const at of all) {
-      try {
-        rows.push(readSocket(look, at, owners.get(at)));
-      } catch (error) {
-        if (!isGuestFault(error)) throw error;
-        lost++;
-      }
-    }
-    if (lost > 0) gaps.push(`${lost} sockets changed while they were read`);
+    readEach(all, (at) => readSocket(look, at, owners.get(at)), rows, gaps, "sockets");
   });
 }
 
@@ -126,8 +114,7 @@ function socketOwners(look: Look, processes: readonly Process[], gaps: string[])
   let lost = 0;
   for (const { at, pid } of processes) {
     try {
-      for (const { at: file } of walkDescriptors(look, at)) {
-        budget.spend();
+      for (const { at: file } of walkDescriptors(look, at, budget)) {
         const inode = space.pointer(file, F.f_inode);
         if (space.u64(space.pointer(inode, I.i_sb), s_magic) !== SOCKFS_MAGIC) continue;
         const socket = space.pointer(file, F.private_data);
@@ -141,7 +128,7 @@ function socketOwners(look: Look, processes: readonly Process[], gaps: string[])
         owner.pids.add(pid);
       }
     } catch (error) {
-      if (!isGuestFault(error)) throw error;
+      if (!isGuestFault(error) || error instanceof TooMany) throw error;
       lost++;
     }
   }
@@ -242,9 +229,8 @@ function unixAddress(look: Look, address: Gva): string {
   const length = look.space.u32(address, A.len);
   if (length < 2 || length > LONGEST_UNIX_ADDRESS) return "";
   // Behind the family.
-  const bytes = look.space.bytes(address, length - 2, A.name + 2);
-  const text = decodeBytes(bytes);
-  return bytes[0] === 0 ? `@${text.slice(1)}` : text.split("\0")[0]!;
+  const text = look.bytesAsText(address, length - 2, A.name + 2);
+  return text.startsWith("\0") ? `@${text.slice(1)}` : text.split("\0")[0]!;
 }
 
 export const ipv4 = (bytes: Uint8Array): string => bytes.join(".");

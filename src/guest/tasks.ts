@@ -1,9 +1,8 @@
 /** Processes and threads (include/linux/sched.h): what /proc/PID/stat, status and cmdline would say. */
 import { type Gva, gva, type Ns, ns } from "../base/index.ts";
-import { Budget, Inconsistent, isGuestFault, type Listing, readListing, walkList } from "./lists.ts";
+import { Budget, Inconsistent, isGuestFault, type Listing, readEach, readListing, TooMany, walkList } from "./lists.ts";
 import type { Look } from "./look.ts";
 import { Unreadable } from "./memory.ts";
-import { decodeBytes } from "./text.ts";
 
 /** Processes and threads of a guest: a task takes some 26 KiB of a RAM of 4 GiB at most. Lists of lists may claim any number. */
 const MOST_TASKS = 2 ** 17;
@@ -82,18 +81,17 @@ const offsets = (look: Look) =>
 export function listProcesses(look: Look): Listing<Process> {
   return readListing((rows, gaps) => {
     const budget = new Budget(MOST_TASKS);
-    let lost = 0;
-    for (const at of walkProcesses(look, budget)) {
+    const read = (at: Gva): Process | undefined => {
       try {
         const process = readProcess(look, at, budget);
         // What left the list meanwhile may have been freed under our eyes.
-        if (isLinked(look, at)) rows.push(process);
+        return isLinked(look, at) ? process : undefined;
       } catch (error) {
-        if (!isGuestFault(error)) throw error;
-        if (isLinked(look, at)) lost++;
+        if (!isGuestFault(error) || error instanceof TooMany || isLinked(look, at)) throw error;
+        return undefined;
       }
-    }
-    if (lost > 0) gaps.push(`${lost} processes changed while they were read`);
+    };
+    readEach(walkProcesses(look, budget), read, rows, gaps, "processes");
   });
 }
 
@@ -184,10 +182,11 @@ function readCommand(look: Look, mm: Gva): string[] {
     const start = look.space.pointer(mm, M.arg_start);
     const length = look.space.pointer(mm, M.arg_end) - start;
     if (!(length > 0)) return [];
-    const bytes = look.userSpace(mm).bytes(start, Math.min(length, LONGEST_COMMAND));
-    return decodeBytes(bytes).replace(/\0+$/, "").split("\0");
+    const text = look.bytesAsText(start, Math.min(length, LONGEST_COMMAND), 0, look.userSpace(mm));
+    return text.replace(/\0+$/, "").split("\0");
   } catch (error) {
-    if (isGuestFault(error)) return [];
+    // Swapped out, or not there yet.
+    if (error instanceof Unreadable) return [];
     throw error;
   }
 }
