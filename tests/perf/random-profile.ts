@@ -56,6 +56,7 @@ export function randomProfile(seed: number, shape: RandomShape): Profile {
     ] as const) {
       const dso = builder.dso({ kind, guest, name });
       const base = kind === "user" ? 0x1000 : -0x7000_0000 + guest * 0x10_0000 + (kind === "module" ? 0x1000_0000 : 0);
+      if (kind !== "user") builder.kernelMap({ dso, start: base, length: functions * 256 + 4096 });
       const mode: Mode = kind === "user" ? "guest.user" : "guest.kernel";
       for (let f = 0; f < functions; f++) {
         const start = base + f * 256;
@@ -64,6 +65,8 @@ export function randomProfile(seed: number, shape: RandomShape): Profile {
           here.push({ frame: builder.frame({ address: start + at, offset: start + at, dso, symbol, mode }), mode });
         }
       }
+      // A kernel's symbols go on to the next one; a program may have gaps.
+      if (kind !== "user") continue;
       const bare = base + functions * 256;
       here.push({ frame: builder.frame({ address: bare, offset: bare, dso, symbol: -1, mode }), mode });
     }

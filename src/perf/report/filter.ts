@@ -6,6 +6,7 @@ export interface SampleFilter {
   readonly comms?: readonly string[];
   readonly pids?: readonly number[];
   readonly vcpus?: readonly number[];
+  /** Short names, or whole paths. */
   readonly dsos?: readonly string[];
   readonly symbols?: readonly string[];
   /** Nanoseconds since the recording began; both ends count. */
@@ -33,7 +34,10 @@ export class Sieve {
     );
     if (filter.dsos !== undefined || filter.symbols !== undefined) {
       this.#frames = Uint8Array.from({ length: names.count }, (_, frame) =>
-        wants(filter.symbols, names.symbol(frame)) && wants(filter.dsos, names.dso(frame)) ? 1 : 0,
+        wants(filter.symbols, names.symbol(frame)) &&
+        (wants(filter.dsos, names.dso(frame)) || wants(filter.dsos, names.dsoPath(frame)))
+          ? 1
+          : 0,
       );
     }
     this.#vcpus = filter.vcpus === undefined ? undefined : new Set(filter.vcpus);

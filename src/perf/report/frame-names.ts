@@ -27,6 +27,11 @@ export function dsoShortName(profile: Profile, dso: number): string {
   }
 }
 
+/** By DSO: where a module lies. A module is loaded anywhere, and perf counts from its start. */
+function basesOf({ dsos, kernelMaps }: Profile): ReadonlyMap<number, number> {
+  return new Map(kernelMaps.filter(({ dso }) => dsos[dso]?.kind === "module").map(({ dso, start }) => [dso, start]));
+}
+
 export class FrameNames {
   readonly profile: Profile;
   /** Frames, with those of samples that have no stack. */
@@ -49,8 +54,9 @@ export class FrameNames {
     const classOfDso = profile.dsos.map((_, dso) => dsoIds.of(dsoShortName(profile, dso)));
     this.#dsoNames = dsoIds.keys;
     const functions = new Ids<string>();
+    const base = basesOf(profile);
     const classOfSymbol = symbols.map(({ dso, start, size }) =>
-      functions.of(`${classOfDso[dso] ?? unknown} ${start} ${size}`),
+      functions.of(`${classOfDso[dso] ?? unknown} ${start - (base.get(dso) ?? 0)} ${size}`),
     );
     // There may be as many addresses without a symbol as samples: numbers, not strings, for each DSO.
     const addresses = this.#dsoNames.map(() => new Map<number, number>());
@@ -88,6 +94,10 @@ export class FrameNames {
 
   dso(frame: number): string {
     return this.#dsoNames[this.dsoClass[frame]!]!;
+  }
+  /** With its folders, where it is a file. */
+  dsoPath(frame: number): string {
+    return this.profile.dsos[this.profile.frames.dso[frame] ?? -1]?.name ?? UNKNOWN_DSO;
   }
   hasDso(frame: number): boolean {
     return (this.profile.frames.dso[frame] ?? -1) >= 0;

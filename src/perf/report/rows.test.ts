@@ -34,10 +34,9 @@ function bruteForce(profile: Profile, sort: readonly SortKey[], children: boolea
   return rows;
 }
 
-/** Symbols of the same name in two guests' kernels are two. */
+/** Symbols of the same name in two guests' kernels are two; in a module or program of theirs that has the same name, one. */
 const keyOf = (names: FrameNames, key: SortKey, subject: Parameters<(typeof SORT_KEYS)["sym"]["text"]>[1]): string =>
-  SORT_KEYS[key].text(names, subject) +
-  (key === "sym" ? ` ${names.dso(subject.frame)} ${names.symbolStart(subject.frame)}` : "");
+  SORT_KEYS[key].text(names, subject) + (key === "sym" ? ` ${names.dso(subject.frame)}` : "");
 
 const SORTS: readonly (readonly SortKey[])[] = [
   ["comm", "dso", "sym"],
