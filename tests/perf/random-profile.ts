@@ -57,18 +57,23 @@ export function randomProfile(seed: number, shape: RandomShape): Profile {
       const dso = builder.dso({ kind, guest, name });
       const base = kind === "user" ? 0x1000 : -0x7000_0000 + guest * 0x10_0000 + (kind === "module" ? 0x1000_0000 : 0);
       if (kind !== "user") builder.kernelMap({ dso, start: base, length: functions * 256 + 4096 });
+      // Programs are mapped anywhere, in each process of a guest alike.
+      const slide = kind === "user" ? 0x5500_0000_0000 : 0;
       const mode: Mode = kind === "user" ? "guest.user" : "guest.kernel";
       for (let f = 0; f < functions; f++) {
         const start = base + f * 256;
         const symbol = builder.symbol({ name: `${kind}_${f}`, dso, start, size: 256 });
         for (const at of [0, 16]) {
-          here.push({ frame: builder.frame({ address: start + at, offset: start + at, dso, symbol, mode }), mode });
+          here.push({
+            frame: builder.frame({ address: slide + start + at, offset: start + at, dso, symbol, mode }),
+            mode,
+          });
         }
       }
       // A kernel's symbols go on to the next one; a program may have gaps.
       if (kind !== "user") continue;
       const bare = base + functions * 256;
-      here.push({ frame: builder.frame({ address: bare, offset: bare, dso, symbol: -1, mode }), mode });
+      here.push({ frame: builder.frame({ address: slide + bare, offset: bare, dso, symbol: -1, mode }), mode });
     }
     frames.push(here);
     for (let t = 0; t < tasks; t++) {
