@@ -1,6 +1,6 @@
 /** An annotated function as text: share, address, arrows of the jumps inside, instruction. */
-import { formatGva } from "../../guest/memory.ts";
 import type { AnnotatedInstruction, Annotation } from "./annotate.ts";
+import { hexadecimal } from "./frame-names.ts";
 import { printable } from "./printable.ts";
 
 export interface AnnotationLine {
@@ -37,7 +37,7 @@ export function annotationLines(annotation: Annotation): readonly AnnotationLine
   }));
 }
 
-const hex = (address: number): string => formatGva(address).replace(/^0+(?=.)/, "");
+const hex = (address: number): string => hexadecimal(address).slice(2);
 
 /** ` <name+0x12>` behind a branch that stays inside. */
 function targetNote(

@@ -2,12 +2,11 @@
  * A function's instructions as they were in the guest's memory, with the weight of the samples at each: `perf annotate`, with our own
  * disassembler.
  */
-import { formatGva } from "../../guest/memory.ts";
 import { Decoded, Decoder } from "../../isa/decode.ts";
 import { disassemble } from "../../isa/disassemble.ts";
 import { ROWS } from "../../isa/rows.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
-import { dsoShortName, type FrameNames } from "./frame-names.ts";
+import { dsoShortName, type FrameNames, hexadecimal } from "./frame-names.ts";
 import { printable } from "./printable.ts";
 
 /** Where the code is: `start` is an address in the DSO, as `ProfileSymbol.start`. Undefined where the recording has it not. */
@@ -109,8 +108,8 @@ export function annotationTitle({ profile }: FrameNames, index: number): string 
 /** A line for each of several functions to choose from. */
 export function* targetLines(names: FrameNames, targets: readonly AnnotationTarget[]): Generator<string> {
   for (const { symbol, samples } of targets) {
-    const start = formatGva(names.profile.symbols[symbol]!.start).replace(/^0+(?=.)/, "");
-    yield `0x${start}  ${annotationTitle(names, symbol)}  ${samples} samples`;
+    const start = hexadecimal(names.profile.symbols[symbol]!.start);
+    yield `${start}  ${annotationTitle(names, symbol)}  ${samples} samples`;
   }
 }
 

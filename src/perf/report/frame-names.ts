@@ -10,6 +10,7 @@ import { MODES, type Profile } from "../profile.ts";
 import { Ids } from "./ids.ts";
 
 export const UNKNOWN_DSO = "[unknown]";
+const NO_STACK = "[no stack]";
 /** As perf marks where a symbol ran, by mode: guest kernel, guest user, host, and `-` for a task that sleeps. */
 const MARKS: readonly string[] = ["g", "u", ".", "-"];
 
@@ -85,8 +86,7 @@ export class FrameNames {
 
   /** Index into MODES. */
   mode(frame: number): number {
-    const known = this.count - MODES.length;
-    return frame < known ? this.profile.frames.mode[frame]! : frame - known;
+    return this.#known(frame) ? this.profile.frames.mode[frame]! : frame - (this.count - MODES.length);
   }
   mark(frame: number): string {
     return MARKS[this.mode(frame)] ?? "?";
@@ -117,10 +117,19 @@ export class FrameNames {
     return (this.hasDso(frame) ? offset[frame] : address[frame]) ?? 0;
   }
 
-  /** The function, or the address as perf writes it. */
+  /** The function, or the address with all its digits as perf writes it in rows. */
   title(frame: number): string {
-    return (
-      this.symbol(frame) ?? (frame < this.count - MODES.length ? `0x${formatGva(this.address(frame))}` : "[no stack]")
-    );
+    return this.symbol(frame) ?? (this.#known(frame) ? `0x${formatGva(this.address(frame))}` : NO_STACK);
+  }
+  /** The function, or the address as perf writes it in call graphs. */
+  callTitle(frame: number): string {
+    return this.symbol(frame) ?? (this.#known(frame) ? hexadecimal(this.address(frame)) : NO_STACK);
+  }
+
+  #known(frame: number): boolean {
+    return frame < this.count - MODES.length;
   }
 }
+
+/** An address with the digits it needs. */
+export const hexadecimal = (address: number): string => `0x${formatGva(address).replace(/^0+(?=.)/, "")}`;

@@ -1,8 +1,7 @@
 /** Each sample by itself, as `perf script` writes it: a heading, then its frames from the innermost out. */
-import { formatGva } from "../../guest/memory.ts";
 import { MODES } from "../profile.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
-import type { FrameNames } from "./frame-names.ts";
+import { type FrameNames, hexadecimal } from "./frame-names.ts";
 import { printable } from "./printable.ts";
 
 const NS_PER_S = 1e9;
@@ -43,9 +42,7 @@ function seconds(ns: number): string {
 
 function frameLine(names: FrameNames, frame: number): string {
   const { frames, dsos, symbols } = names.profile;
-  const address = formatGva(frames.address[frame]!)
-    .replace(/^0+(?=.)/, "")
-    .padStart(16);
+  const address = hexadecimal(frames.address[frame]!).slice(2).padStart(16);
   const symbol = symbols[frames.symbol[frame]!];
   const dso = dsos[frames.dso[frame]!];
   const offset = symbol === undefined ? 0 : frames.offset[frame]! - symbol.start;

@@ -1,6 +1,5 @@
 /** A report as plain text, laid out as `perf report --stdio` does. */
 
-import { formatGva } from "../../guest/memory.ts";
 import { type Call, callsOf } from "./calls.ts";
 import { printable } from "./printable.ts";
 import type { Report, ReportRow } from "./rows.ts";
@@ -59,8 +58,7 @@ const STEP = 11;
 /** Chains are drawn no deeper: what lies further right than this nobody reads, and a guest could make it grow without end. */
 const MOST_LEVELS = 64;
 
-export const callTitle = (report: Report, frame: number): string =>
-  printable(report.names.symbol(frame) ?? `0x${formatGva(report.names.address(frame)).replace(/^0+(?=.)/, "")}`);
+export const callTitle = (report: Report, frame: number): string => printable(report.names.callTitle(frame));
 
 /** Calls that follow each other without a branch or a sample's end between them. */
 export function chainOf(first: Call): readonly [Call, ...Call[]] {
