@@ -1,7 +1,8 @@
 /** An annotated function as text: share, address, arrows of the jumps inside, instruction. */
+
+import { forTerminal } from "../../guest/escape.ts";
 import type { AnnotatedInstruction, Annotation } from "./annotate.ts";
 import { hexadecimal } from "./frame-names.ts";
-import { printable } from "./printable.ts";
 
 export interface AnnotationLine {
   /** In percent of the function's samples. */
@@ -47,7 +48,7 @@ function targetNote(
   name: string,
 ): string {
   if (target === undefined || !byAddress.has(target)) return "";
-  return ` <${printable(name)}+0x${(target - start).toString(16)}>`;
+  return ` <${forTerminal(name)}+0x${(target - start).toString(16)}>`;
 }
 
 /**
@@ -87,7 +88,7 @@ function arrowsOf(jumps: readonly Jump[], lines: number): readonly string[] {
 /** As `perf annotate --stdio`: a heading, then share and code. */
 export function* annotationText(annotation: Annotation, unit: string): Generator<string> {
   const { name, dso, samples, weight, outside } = annotation;
-  yield `# ${printable(name)} in ${printable(dso)}: ${samples} samples, ${Math.round(weight)} ${unit}`;
+  yield `# ${forTerminal(name)} in ${forTerminal(dso)}: ${samples} samples, ${Math.round(weight)} ${unit}`;
   if (outside > 0) yield `# ${((100 * outside) / weight).toFixed(2)}% of them beyond the code that was recorded`;
   yield " Percent | Address: code";
   yield "-".repeat(40);

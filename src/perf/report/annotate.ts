@@ -2,12 +2,13 @@
  * A function's instructions as they were in the guest's memory, with the weight of the samples at each: `perf annotate`, with our own
  * disassembler.
  */
+
+import { forTerminal } from "../../guest/escape.ts";
 import { Decoded, Decoder } from "../../isa/decode.ts";
 import { disassemble } from "../../isa/disassemble.ts";
 import { ROWS } from "../../isa/rows.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
 import { dsoShortName, type FrameNames, hexadecimal } from "./frame-names.ts";
-import { printable } from "./printable.ts";
 
 /** Where the code is: `start` is an address in the DSO, as `ProfileSymbol.start`. Undefined where the recording has it not. */
 export type CodeOf = (dso: number, start: number, length: number) => Uint8Array | undefined;
@@ -101,8 +102,8 @@ export function annotate(
 export function annotationTitle({ profile }: FrameNames, index: number): string {
   const { name, dso } = profile.symbols[index]!;
   const guest = profile.guests[profile.dsos[dso]?.guest ?? -1];
-  const whose = guest === undefined ? "" : ` of ${printable(guest.name)}`;
-  return `${printable(name)} in ${printable(dsoShortName(profile, dso))}${whose}`;
+  const whose = guest === undefined ? "" : ` of ${forTerminal(guest.name)}`;
+  return `${forTerminal(name)} in ${forTerminal(dsoShortName(profile, dso))}${whose}`;
 }
 
 /** A line for each of several functions to choose from. */

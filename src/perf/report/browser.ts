@@ -2,13 +2,14 @@
  * The interactive report: what stands on the screen, and what keys do to it. It reads no keys and writes to no terminal; whoever has
  * one gives it the keys, and draws `screen` whenever something changed.
  */
+
+import { forTerminal } from "../../guest/escape.ts";
 import type { Profile } from "../profile.ts";
 import type { AnnotationLine } from "./annotate-text.ts";
 import type { Call } from "./calls.ts";
 import { FrameNames } from "./frame-names.ts";
 import type { Key, NamedKey } from "./keyboard.ts";
 import { SORT_KEYS, sortKey } from "./keys.ts";
-import { printable } from "./printable.ts";
 import { hasCallers, type Report, type ReportOptions, type ReportRow, report } from "./rows.ts";
 import { heat, line, type ScreenLine, type ScreenSize, scrolled } from "./screen.ts";
 import { RowTree, type TreeLine } from "./tree-lines.ts";
@@ -212,7 +213,7 @@ export class Browser {
     const keys = text.split(",").map((name) => [name.trim(), sortKey(name.trim())] as const);
     const wrong = keys.find(([, key]) => key === undefined);
     if (wrong === undefined) this.#change({ sort: keys.map(([, key]) => key!) });
-    else this.#message = `No sort key "${printable(wrong[0])}": ${Object.keys(SORT_KEYS).join(", ")}`;
+    else this.#message = `No sort key "${forTerminal(wrong[0])}": ${Object.keys(SORT_KEYS).join(", ")}`;
   }
 
   #back(): void {
@@ -323,7 +324,7 @@ export class Browser {
     const { info } = this.#profile;
     const { report: shown } = this.#tree;
     this.#top = scrolled(this.#top, this.#cursor, this.#lines.length, this.#room);
-    const zooms = this.#zooms.map(({ title }) => `, ${printable(title)}`).join("");
+    const zooms = this.#zooms.map(({ title }) => `, ${forTerminal(title)}`).join("");
     const lines = this.#lines.slice(this.#top, this.#top + this.#room).map((treeLine, i): ScreenLine => {
       const drawn = this.#tree.draw(treeLine, this.#opened);
       return this.#top + i === this.#cursor ? { ...drawn, selected: true } : drawn;
@@ -357,9 +358,9 @@ export class Browser {
   }
 
   #lastLine(): ScreenLine {
-    if (this.#prompt !== undefined) return line(`${this.#prompt.title}${printable(this.#prompt.text)}_`);
+    if (this.#prompt !== undefined) return line(`${this.#prompt.title}${forTerminal(this.#prompt.text)}_`);
     if (this.#message !== "") return line(this.#message, "warm");
-    const filter = this.#filter === "" ? "" : `  filter: ${printable(this.#filter)}`;
+    const filter = this.#filter === "" ? "" : `  filter: ${forTerminal(this.#filter)}`;
     return line(`? help  q quit  / filter  + calls  a annotate  s sort${filter}`, "dim");
   }
 }

@@ -2,10 +2,11 @@
  * Two profiles side by side, as `perf diff` has it: each row's share before and the change of it. Rows are matched by what they are
  * called, so that a function is the same in another kernel, at another address, in another run.
  */
+
+import { forTerminal } from "../../guest/escape.ts";
 import type { Profile } from "../profile.ts";
 import type { SampleFilter } from "./filter.ts";
 import { SORT_KEYS, type SortKey } from "./keys.ts";
-import { printable } from "./printable.ts";
 import { type Report, report } from "./rows.ts";
 
 export const DIFF_SORT: readonly SortKey[] = ["dso", "sym"];
@@ -76,7 +77,7 @@ export function* diffLines(
   const lines = shown.map((row) => [
     row.baseline === undefined ? "" : `${row.baseline.toFixed(2)}%`,
     Math.abs(row.delta) < LEAST_DELTA ? "" : `${row.delta > 0 ? "+" : ""}${row.delta.toFixed(2)}%`,
-    ...row.cells.map(printable),
+    ...row.cells.map(forTerminal),
   ]);
   const widths = titles.map((title, i) => lines.reduce((most, line) => Math.max(most, line[i]!.length), title.length));
   const line = (cells: readonly string[]): string =>
@@ -84,7 +85,7 @@ export function* diffLines(
       .map((cell, i) => (i < 2 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
       .join("  ")
       .trimEnd();
-  yield `# Event '${printable(event)}'`;
+  yield `# Event '${forTerminal(event)}'`;
   yield "#";
   yield `# ${line(titles)}`;
   yield `# ${widths.map((width) => ".".repeat(width)).join("  ")}`;

@@ -39,7 +39,7 @@ export const heat = (percent: number): Style => (percent >= HOT ? "hot" : percen
 
 export const line = (text: string, style: Style = "plain"): ScreenLine => ({ spans: [{ text, style }] });
 
-/** What draws the screen over whatever stands there. All text in it is printable already. */
+/** What draws the screen over whatever stands there. All text in it is fit for a terminal already. */
 export function paint(lines: readonly ScreenLine[], { columns, rows }: ScreenSize): string {
   const drawn = lines.slice(0, rows).map(({ spans, selected }) => {
     let left = columns;

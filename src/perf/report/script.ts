@@ -1,8 +1,9 @@
 /** Each sample by itself, as `perf script` writes it: a heading, then its frames from the innermost out. */
+
+import { forTerminal } from "../../guest/escape.ts";
 import { MODES } from "../profile.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
 import { type FrameNames, hexadecimal } from "./frame-names.ts";
-import { printable } from "./printable.ts";
 
 const NS_PER_S = 1e9;
 const NS_PER_US = 1e3;
@@ -19,9 +20,9 @@ export function* scriptLines(names: FrameNames, filter: SampleFilter): Generator
     let stack = samples.stack[i]!;
     const guest = guests[task.guest];
     const where =
-      guest === undefined ? "" : `VM: ${printable(guest.name)} VCPU:${String(samples.vcpu[i]).padStart(3, "0")} `;
+      guest === undefined ? "" : `VM: ${forTerminal(guest.name)} VCPU:${String(samples.vcpu[i]).padStart(3, "0")} `;
     const weight = String(Math.round(samples.weight[i]!)).padStart(10);
-    yield `${where}${printable(task.comm)} ${task.pid}/${task.tid} ${seconds(samples.time[i]!)}: ${weight} ${info.event}: ${MODES[samples.mode[i]!] ?? "?"}`;
+    yield `${where}${forTerminal(task.comm)} ${task.pid}/${task.tid} ${seconds(samples.time[i]!)}: ${weight} ${info.event}: ${MODES[samples.mode[i]!] ?? "?"}`;
     while (stack >= 0) {
       const frame = stacks.frame[stack]!;
       yield (frameLines[frame] ??= frameLine(names, frame));
@@ -48,8 +49,9 @@ function frameLine(names: FrameNames, frame: number): string {
   const offset = symbol === undefined ? 0 : frames.offset[frame]! - symbol.start;
   // perf has the whole path here, and short names for what is no file.
   const file = dso?.name.startsWith("/") === true ? dso.name : names.dso(frame);
-  const place = symbol === undefined ? "[unknown]" : `${printable(symbol.name)}+0x${Math.max(0, offset).toString(16)}`;
-  return `\t${address} ${place} (${printable(file)})`;
+  const place =
+    symbol === undefined ? "[unknown]" : `${forTerminal(symbol.name)}+0x${Math.max(0, offset).toString(16)}`;
+  return `\t${address} ${place} (${forTerminal(file)})`;
 }
 
 /** Indices of samples by time: those of several vCPUs follow each other in a profile. */

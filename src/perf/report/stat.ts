@@ -2,7 +2,7 @@
  * What `viv perf stat` prints: why a guest's vCPUs left guest code, how often and for how long, as `perf kvm stat report` does
  * (tools/perf/builtin-kvm.c), and counters as `perf stat` does.
  */
-import { printable } from "./printable.ts";
+import { forTerminal } from "../../guest/escape.ts";
 
 export interface ExitReason {
   readonly reason: string;
@@ -82,13 +82,13 @@ export function* statLines(report: StatReport, { sort, histogram }: StatOptions)
     const time = seen.reduce((sum, exit) => sum + exit.time, 0);
     const by = (exit: ExitReason): number => (sort === "time" ? exit.time : exit.count);
     const ordered = [...seen].sort((a, b) => by(b) - by(a) || (a.reason < b.reason ? -1 : 1));
-    yield `Analyze events for ${printable(guest)}, ${vcpu === undefined ? "all VCPUs" : `VCPU ${vcpu}`}:`;
+    yield `Analyze events for ${forTerminal(guest)}, ${vcpu === undefined ? "all VCPUs" : `VCPU ${vcpu}`}:`;
     yield "";
     yield row(["VM-EXIT", "Samples", "Samples%", "Time%", "Min Time", "Max Time", "Avg time"]);
     yield "";
     for (const exit of ordered) {
       yield row([
-        printable(exit.reason).slice(0, REASON_WIDTH * 2),
+        forTerminal(exit.reason).slice(0, REASON_WIDTH * 2),
         String(exit.count),
         share(exit.count, count),
         share(exit.time, time),
@@ -104,7 +104,7 @@ export function* statLines(report: StatReport, { sort, histogram }: StatOptions)
   }
   for (const { name, value } of counters) {
     const rate = duration > 0 ? `  # ${perSecond((value * NS_PER_S) / duration)}` : "";
-    yield `${grouped(value).padStart(REASON_WIDTH)}  ${printable(name).padEnd(REASON_WIDTH)}${rate}`.trimEnd();
+    yield `${grouped(value).padStart(REASON_WIDTH)}  ${forTerminal(name).padEnd(REASON_WIDTH)}${rate}`.trimEnd();
   }
   if (counters.length > 0) yield "";
   yield `${(duration / NS_PER_S).toFixed(9).padStart(REASON_WIDTH)} seconds time elapsed`;
@@ -140,7 +140,7 @@ function* histogramLines({ reason, histogram }: ExitReason): Generator<string> {
   const first = histogram.findIndex((count) => count > 0);
   const last = histogram.findLastIndex((count) => count > 0);
   const most = histogram.reduce((a, b) => Math.max(a, b), 1);
-  yield `${printable(reason)}:`;
+  yield `${forTerminal(reason)}:`;
   for (let bucket = first; bucket >= 0 && bucket <= last; bucket++) {
     const count = histogram[bucket] ?? 0;
     const range = `${bucket === 0 ? "0 ns" : time(2 ** bucket)} - ${time(2 ** (bucket + 1))}`;

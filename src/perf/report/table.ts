@@ -1,6 +1,7 @@
 /** What a report shows of a row: columns with a title and the text of each cell, fit for a terminal. */
+
+import { forTerminal } from "../../guest/escape.ts";
 import { SORT_KEYS } from "./keys.ts";
-import { printable } from "./printable.ts";
 import type { Report, ReportRow } from "./rows.ts";
 
 export interface TableColumn {
@@ -41,7 +42,7 @@ export function columnsOf(report: Report, { samples = false }: TableOptions = {}
     return {
       title: key.title,
       align: "align" in key ? key.align : "left",
-      cell: (row) => shortened(printable(key.text(names, row))),
+      cell: (row) => shortened(forTerminal(key.text(names, row))),
     };
   });
   return [...shares, ...counts, ...keys];

@@ -1,7 +1,7 @@
 /** A report as plain text, laid out as `perf report --stdio` does. */
 
+import { forTerminal } from "../../guest/escape.ts";
 import { type Call, callsOf } from "./calls.ts";
-import { printable } from "./printable.ts";
 import type { Report, ReportRow } from "./rows.ts";
 import { cellsOf, columnsOf, lineOf, percentOf, type TableOptions } from "./table.ts";
 
@@ -25,7 +25,7 @@ export function* reportLines(report: Report, options: TextOptions): Generator<st
   yield "#";
   yield `# Total Lost Samples: ${info.lost}`;
   yield "#";
-  yield `# Samples: ${short(report.samples)} of event '${printable(info.event)}'`;
+  yield `# Samples: ${short(report.samples)} of event '${forTerminal(info.event)}'`;
   yield `# Event count (approx.): ${Math.round(report.total)}`;
   yield "#";
   yield `# ${lineOf(
@@ -58,7 +58,7 @@ const STEP = 11;
 /** Chains are drawn no deeper: what lies further right than this nobody reads, and a guest could make it grow without end. */
 const MOST_LEVELS = 64;
 
-export const callTitle = (report: Report, frame: number): string => printable(report.names.callTitle(frame));
+export const callTitle = (report: Report, frame: number): string => forTerminal(report.names.callTitle(frame));
 
 /** Calls that follow each other without a branch or a sample's end between them. */
 export function chainOf(first: Call): readonly [Call, ...Call[]] {

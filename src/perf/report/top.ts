@@ -2,10 +2,11 @@
  * What `viv perf top` shows: rows of the newest samples above those of older ones, which fade as in perf top: by an eighth at each
  * refresh. Each refresh has a profile of what came since the last one; rows of two profiles are one where they read the same.
  */
+
+import { forTerminal } from "../../guest/escape.ts";
 import type { Profile } from "../profile.ts";
 import type { SampleFilter } from "./filter.ts";
 import { SORT_KEYS, type SortKey } from "./keys.ts";
-import { printable } from "./printable.ts";
 import { report } from "./rows.ts";
 import { heat, line, type ScreenLine, type ScreenSize } from "./screen.ts";
 
@@ -47,7 +48,7 @@ export function nextTop(state: TopState, delta: Profile, { sort, filter, zero }:
   const weights = new Map<string, number>();
   if (!zero) for (const { cells, weight } of state.rows) weights.set(JSON.stringify(cells), weight * FADE);
   for (const row of fresh.rows) {
-    const key = JSON.stringify(sort.map((name) => printable(SORT_KEYS[name].text(fresh.names, row))));
+    const key = JSON.stringify(sort.map((name) => forTerminal(SORT_KEYS[name].text(fresh.names, row))));
     weights.set(key, (weights.get(key) ?? 0) + row.self);
   }
   const total = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
@@ -79,7 +80,7 @@ export function topScreen(
   const text = (cells: readonly string[]): string => cells.map((cell, i) => cell.padEnd(widths[i]!)).join("  ");
   const lost = state.lost > 0 ? `, lost: ${state.lost}` : "";
   return [
-    line(`Samples: ${state.samples}${lost}  ${printable(note)}`, "title"),
+    line(`Samples: ${state.samples}${lost}  ${forTerminal(note)}`, "title"),
     line(` Overhead  ${text(titles)}`, "title"),
     ...shown.map(({ cells, weight }): ScreenLine => {
       const percent = state.total > 0 ? (100 * weight) / state.total : 0;
