@@ -217,6 +217,7 @@ export class Browser {
   }
 
   #back(): void {
+    if (this.#zooms.length === 0 && this.#filter === "") return;
     if (this.#zooms.length > 0) this.#zooms.pop();
     else this.#filter = "";
     this.#again();

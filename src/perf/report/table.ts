@@ -48,7 +48,8 @@ export function columnsOf(report: Report, { samples = false }: TableOptions = {}
   return [...shares, ...counts, ...keys];
 }
 
-const shortened = (text: string): string => (text.length <= MOST_CELL ? text : `${text.slice(0, MOST_CELL - 1)}…`);
+export const shortened = (text: string): string =>
+  text.length <= MOST_CELL ? text : `${text.slice(0, MOST_CELL - 1)}…`;
 
 /** Cells of each row, and the width each column needs for all of them. */
 export function cellsOf(columns: readonly TableColumn[], rows: readonly ReportRow[]) {

@@ -3,7 +3,7 @@
 import { forTerminal } from "../../guest/escape.ts";
 import { type Call, callsOf } from "./calls.ts";
 import type { Report, ReportRow } from "./rows.ts";
-import { cellsOf, columnsOf, lineOf, percentOf, type TableOptions } from "./table.ts";
+import { cellsOf, columnsOf, lineOf, percentOf, shortened, type TableOptions } from "./table.ts";
 
 export interface TextOptions extends TableOptions {
   /** Rows below this share, in percent, are left out. */
@@ -58,7 +58,8 @@ const STEP = 11;
 /** Chains are drawn no deeper: what lies further right than this nobody reads, and a guest could make it grow without end. */
 const MOST_LEVELS = 64;
 
-export const callTitle = (report: Report, frame: number): string => forTerminal(report.names.callTitle(frame));
+export const callTitle = (report: Report, frame: number): string =>
+  shortened(forTerminal(report.names.callTitle(frame)));
 
 /** Calls that follow each other without a branch or a sample's end between them. */
 export function chainOf(first: Call): readonly [Call, ...Call[]] {
