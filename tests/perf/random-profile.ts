@@ -36,18 +36,27 @@ export interface RandomShape {
   readonly functions?: number;
   readonly depth?: number;
   readonly stacks?: number;
+  /** Samples weigh from 1 to this. */
+  readonly weights?: number;
+  /** Some of the programs' code has no symbol. Without, no sample lacks a stack either. */
+  readonly gaps?: boolean;
 }
 
 /** Two guests with a kernel, a module and a program each, some functions of the same names, recursion, frames without symbols. */
 export function randomProfile(seed: number, shape: RandomShape): Profile {
   const random = randomness(seed);
   const below = (n: number): number => Math.floor(random() * n);
-  const { samples, guests = 2, tasks = 5, functions = 6, depth = 8, stacks = 60 } = shape;
+  const { samples, guests = 2, tasks = 5, functions = 6, depth = 8, stacks = 60, weights = 1e6, gaps = true } = shape;
   const builder = new ProfileBuilder();
   const frames: { frame: number; mode: Mode }[][] = [];
   const taskRows: { guest: number; task: number }[] = [];
   for (let guest = 0; guest < guests; guest++) {
-    builder.guest({ name: `guest-${guest}`, hostPid: 7000 + guest, vcpuThreads: [7010 + guest], opaque: false });
+    builder.guest({
+      name: `guest-${guest}`,
+      hostPid: 7000 + guest,
+      vcpuThreads: [7010 + 2 * guest, 7011 + 2 * guest],
+      opaque: false,
+    });
     const here: { frame: number; mode: Mode }[] = [];
     for (const [kind, name] of [
       ["kernel", "[kernel.kallsyms]"],
@@ -71,7 +80,7 @@ export function randomProfile(seed: number, shape: RandomShape): Profile {
         }
       }
       // A kernel's symbols go on to the next one; a program may have gaps.
-      if (kind !== "user") continue;
+      if (kind !== "user" || !gaps) continue;
       const bare = base + functions * 256;
       here.push({ frame: builder.frame({ address: slide + bare, offset: bare, dso, symbol: -1, mode }), mode });
     }
@@ -95,8 +104,9 @@ export function randomProfile(seed: number, shape: RandomShape): Profile {
   }));
   for (let i = 0; i < samples; i++) {
     const from = pool[below(pool.length)]!;
-    const { stack, mode } = random() < 0.02 ? { stack: -1, mode: "host" as const } : from.stacks[below(stacks)]!;
-    builder.sample({ time: i * 1000, stack, task: from.task, vcpu: below(2), mode, weight: 1 + below(1000) });
+    const { stack, mode } =
+      random() < 0.02 && gaps ? { stack: -1, mode: "host" as const } : from.stacks[below(stacks)]!;
+    builder.sample({ time: i * 1000, stack, task: from.task, vcpu: below(2), mode, weight: 1 + below(weights) });
   }
   return builder.build(INFO);
 }

@@ -1,4 +1,4 @@
-/** Which samples count: by guest, task and time, and by where the sample itself was, as perf's --comms, --dsos and --symbols. */
+/** Which samples count: by guest, task and time, and by where the sample itself was, as perf's --comms, --dsos and --symbols do. */
 import type { FrameNames } from "./frame-names.ts";
 
 export interface SampleFilter {
@@ -15,6 +15,10 @@ export interface SampleFilter {
 
 const wants = <T>(list: readonly T[] | undefined, value: T | undefined): boolean =>
   list === undefined || (value !== undefined && list.includes(value));
+
+/** Whether a frame is of the symbols and DSOs that are asked for. */
+export const wantsFrame = (names: FrameNames, { symbols, dsos }: SampleFilter, frame: number): boolean =>
+  wants(symbols, names.symbol(frame)) && (wants(dsos, names.dso(frame)) || wants(dsos, names.dsoPath(frame)));
 
 /** A filter, judged once for each task and frame rather than for each sample. */
 export class Sieve {
@@ -33,12 +37,7 @@ export class Sieve {
       wants(filter.guests, guests[guest]?.name) && wants(filter.comms, comm) && wants(filter.pids, pid) ? 1 : 0,
     );
     if (filter.dsos !== undefined || filter.symbols !== undefined) {
-      this.#frames = Uint8Array.from({ length: names.count }, (_, frame) =>
-        wants(filter.symbols, names.symbol(frame)) &&
-        (wants(filter.dsos, names.dso(frame)) || wants(filter.dsos, names.dsoPath(frame)))
-          ? 1
-          : 0,
-      );
+      this.#frames = Uint8Array.from({ length: names.count }, (_, frame) => (wantsFrame(names, filter, frame) ? 1 : 0));
     }
     this.#vcpus = filter.vcpus === undefined ? undefined : new Set(filter.vcpus);
     this.#from = filter.time?.from ?? Number.NEGATIVE_INFINITY;

@@ -3,7 +3,7 @@
  * that of all samples, and with children a row has each sample once that it is anywhere on the stack of.
  */
 import type { Profile } from "../profile.ts";
-import type { SampleFilter } from "./filter.ts";
+import { type SampleFilter, wantsFrame } from "./filter.ts";
 import { FrameNames } from "./frame-names.ts";
 import { grouped, Ids, PairIds } from "./ids.ts";
 import { DEFAULT_SORT, type RowSubject, SORT_KEYS, type SortKey } from "./keys.ts";
@@ -70,7 +70,8 @@ export function defaultOptions(profile: Profile): ReportOptions {
 export const hasCallers = ({ stacks }: Profile): boolean => stacks.caller.some((caller) => caller >= 0);
 
 export function report(profile: Profile, options: ReportOptions, names = new FrameNames(profile)): Report {
-  const tallies = tally(names, options.sort, options.filter, options.children || options.graph);
+  const { samplesFilter, wantsRow } = split(names, options);
+  const tallies = tally(names, options.sort, samplesFilter, options.children || options.graph);
   const frameKeys = options.sort.filter((key) => SORT_KEYS[key].of === "frame");
   const frameClass = classesOfFrames(names, frameKeys);
   const { count } = tallies;
@@ -82,7 +83,7 @@ export function report(profile: Profile, options: ReportOptions, names = new Fra
   return {
     names,
     options,
-    rows: rows.sort(comparison(names, options)),
+    rows: rows.filter((row) => wantsRow(row.frame)).sort(comparison(names, options)),
     total: options.relative ? tallies.wantedWeight : tallies.totalWeight,
     samples: options.relative ? tallies.wantedCount : tallies.totalCount,
     tallies,
@@ -90,6 +91,19 @@ export function report(profile: Profile, options: ReportOptions, names = new Fra
     rowOf,
     sameAbove,
   };
+}
+
+/**
+ * A filter by symbol or DSO is about rows where they are such, with all that the function called: the samples there alone would leave its
+ * children out. It is about samples where rows are something else, or have no children.
+ */
+function split(names: FrameNames, { children, sort, filter }: ReportOptions) {
+  const { symbols, dsos, ...others } = filter;
+  const none = symbols === undefined && dsos === undefined;
+  const ofRows = sort.includes("sym") || (sort.includes("dso") && symbols === undefined);
+  if (none || !children || !ofRows) return { samplesFilter: filter, wantsRow: () => true };
+  const wantsRow = (frame: number): boolean => wantsFrame(names, filter, frame);
+  return { samplesFilter: others, wantsRow };
 }
 
 function classesOfFrames(names: FrameNames, keys: readonly SortKey[]): Int32Array {
@@ -176,14 +190,14 @@ function collect(
 }
 
 /** perf's order: children, then itself, then the keys in turn. */
-function comparison(names: FrameNames, { children, order, sort }: ReportOptions) {
+function comparison(names: FrameNames, { children, graph, order, sort }: ReportOptions) {
   const threads = new Ids<string>();
   const thread = names.profile.tasks.map((task) => threads.of(`${task.guest} ${task.tid}`));
   const deeperFirst = order === "caller" ? 1 : -1;
   return (a: ReportRow, b: ReportRow): number => {
     if (children) {
       if (a.total !== b.total) return b.total - a.total;
-      if (thread[a.task] === thread[b.task] && a.depth !== b.depth) return (b.depth - a.depth) * deeperFirst;
+      if (graph && thread[a.task] === thread[b.task] && a.depth !== b.depth) return (b.depth - a.depth) * deeperFirst;
     }
     if (a.self !== b.self) return b.self - a.self;
     for (const key of sort) {
