@@ -16,8 +16,13 @@ export class Ids<Key> {
 
 const FIRST_SLOTS = 1024;
 
-/** Open addressing over typed arrays: at most half full. */
+/** Up to this many possible pairs each has a place of its own: 64 MiB. Neighbours stay neighbours there, which hashing undoes. */
+const MOST_PLACES = 2 ** 24;
+
+/** Where all possible pairs are too many: open addressing over typed arrays, at most half full. */
 export class PairIds {
+  readonly #places: Int32Array | undefined;
+  readonly #seconds: number;
   #slots = new Int32Array(FIRST_SLOTS).fill(-1);
   #first = new Int32Array(FIRST_SLOTS / 2);
   #second = new Int32Array(FIRST_SLOTS / 2);
@@ -26,6 +31,12 @@ export class PairIds {
   get length(): number {
     return this.#length;
   }
+  /** Numbers are below these. */
+  constructor(firsts: number, seconds: number) {
+    this.#seconds = seconds;
+    if (firsts * seconds <= MOST_PLACES) this.#places = new Int32Array(firsts * seconds).fill(-1);
+  }
+
   /** First and second numbers by id: views that hold until the next new pair. */
   get first(): Int32Array {
     return this.#first.subarray(0, this.#length);
@@ -41,6 +52,11 @@ export class PairIds {
   }
 
   of(first: number, second: number): number {
+    if (this.#places !== undefined) {
+      const place = first * this.#seconds + second;
+      const known = this.#places[place]!;
+      return known >= 0 ? known : (this.#places[place] = this.#next(first, second));
+    }
     const mask = this.#slots.length - 1;
     for (let slot = hash(first, second) & mask; ; slot = (slot + 1) & mask) {
       const id = this.#slots[slot]!;
@@ -50,12 +66,17 @@ export class PairIds {
   }
 
   #add(slot: number, first: number, second: number): number {
-    const id = this.#length++;
-    this.#slots[slot] = id;
-    this.#first[id] = first;
-    this.#second[id] = second;
-    if (this.#length === this.#first.length) this.#grow();
+    this.#slots[slot] = this.#length;
+    const id = this.#next(first, second);
+    if (this.#length * 2 >= this.#slots.length) this.#rehash();
     return id;
+  }
+
+  #next(first: number, second: number): number {
+    if (this.#length === this.#first.length) this.#grow();
+    this.#first[this.#length] = first;
+    this.#second[this.#length] = second;
+    return this.#length++;
   }
 
   #grow(): void {
@@ -64,10 +85,13 @@ export class PairIds {
     first.set(this.#first);
     second.set(this.#second);
     [this.#first, this.#second] = [first, second];
-    const slots = new Int32Array(room * 2).fill(-1);
+  }
+
+  #rehash(): void {
+    const slots = new Int32Array(this.#slots.length * 2).fill(-1);
     const mask = slots.length - 1;
     for (let id = 0; id < this.#length; id++) {
-      let slot = hash(first[id]!, second[id]!) & mask;
+      let slot = hash(this.#first[id]!, this.#second[id]!) & mask;
       while (slots[slot]! >= 0) slot = (slot + 1) & mask;
       slots[slot] = id;
     }

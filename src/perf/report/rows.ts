@@ -75,7 +75,7 @@ export function report(profile: Profile, options: ReportOptions, names = new Fra
   const frameKeys = options.sort.filter((key) => SORT_KEYS[key].of === "frame");
   const frameClass = classesOfFrames(names, frameKeys);
   const { count } = tallies;
-  const ids = new PairIds();
+  const ids = new PairIds(beyond(frameClass), tallies.groups);
   const rowOf = new Int32Array(count);
   for (let id = 0; id < count; id++) rowOf[id] = ids.of(frameClass[tallies.frame[id]!]!, tallies.group[id]!);
   const sameAbove = options.children ? nearestAbove(tallies, rowOf, ids.length) : new Int32Array(count).fill(-1);
@@ -107,16 +107,20 @@ function split(names: FrameNames, { children, sort, filter }: ReportOptions) {
 }
 
 function classesOfFrames(names: FrameNames, keys: readonly SortKey[]): Int32Array {
+  const identities = (key: SortKey): Int32Array =>
+    Int32Array.from({ length: names.count }, (_, frame) => Number(SORT_KEYS[key].identity(names, frame)));
   const [only, ...others] = keys;
-  const identity = (key: SortKey, frame: number): number => Number(SORT_KEYS[key].identity(names, frame));
-  if (only === undefined) return new Int32Array(names.count);
-  let classes = Int32Array.from({ length: names.count }, (_, frame) => identity(only, frame));
+  let classes = only === undefined ? new Int32Array(names.count) : identities(only);
   for (const key of others) {
-    const pairs = new PairIds();
-    classes = classes.map((before, frame) => pairs.of(before, identity(key, frame)));
+    const more = identities(key);
+    const pairs = new PairIds(beyond(classes), beyond(more));
+    classes = classes.map((before, frame) => pairs.of(before, more[frame]!));
   }
   return classes;
 }
+
+/** Above all of the numbers. */
+const beyond = (numbers: Int32Array): number => numbers.reduce((most, number) => Math.max(most, number), -1) + 1;
 
 /** By tally: the nearest caller in the same row. Goes through the forest once, with the last tally of each row on the way down. */
 function nearestAbove({ caller, count }: Tallies, rowOf: Int32Array, rowCount: number): Int32Array {

@@ -5,7 +5,7 @@
  * A tally is a pair (stack, group). Its caller is the pair (caller's stack, group), so the tallies are a forest like the stacks.
  */
 import { int32Column } from "../columns.ts";
-import type { Profile } from "../profile.ts";
+import { MODES, type Profile } from "../profile.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
 import type { FrameNames } from "./frame-names.ts";
 import { Ids, PairIds } from "./ids.ts";
@@ -16,8 +16,9 @@ export interface Tallies {
   /** By tally. Of a sample without stack: behind the profile's stacks, one for each mode. */
   readonly stack: Int32Array;
   readonly frame: Int32Array;
-  /** Equal where the sort keys see no difference of task and vCPU. */
+  /** Equal where the sort keys see no difference of task and vCPU; below `groups`. */
   readonly group: Int32Array;
+  readonly groups: number;
   /** The caller's tally, or -1. */
   readonly caller: Int32Array;
   /** Frames from the thread's start down to this one. */
@@ -41,15 +42,13 @@ export interface Tallies {
   readonly totalCount: number;
 }
 
-/** Room for a task's vCPUs in the table of groups: more than any guest has. */
-const MOST_VCPUS = 1024;
-
 export function tally(names: FrameNames, keys: readonly SortKey[], filter: SampleFilter, callers: boolean): Tallies {
   const { samples, stacks } = names.profile;
   const stackCount = stacks.frame.length;
   const sieve = new Sieve(names, filter);
-  const groupOf = groupsOf(names, keys);
-  const ids = new PairIds();
+  const groups = groupsOf(names, keys);
+  // Samples without stack have one for each mode, behind the others.
+  const ids = new PairIds(stackCount + MODES.length, groups.count);
   const self = new Sums();
   const totals = { wantedWeight: 0, wantedCount: 0, totalWeight: 0, totalCount: 0 };
   for (let i = 0; i < samples.stack.length; i++) {
@@ -62,7 +61,7 @@ export function tally(names: FrameNames, keys: readonly SortKey[], filter: Sampl
     totals.wantedCount++;
     const [task, vcpu] = [samples.task[i]!, samples.vcpu[i]!];
     const stack = samples.stack[i]! < 0 ? stackCount + samples.mode[i]! : samples.stack[i]!;
-    self.add(ids.of(stack, groupOf(task, vcpu)), weight, task, vcpu);
+    self.add(ids.of(stack, groups.of(task, vcpu)), weight, task, vcpu);
   }
   const leaves = ids.length;
   const caller = callers ? addCallers(names.profile, ids, self) : new Int32Array(leaves).fill(-1);
@@ -92,6 +91,7 @@ export function tally(names: FrameNames, keys: readonly SortKey[], filter: Sampl
     stack,
     frame,
     group: ids.second,
+    groups: groups.count,
     caller,
     depth,
     deepest,
@@ -183,13 +183,23 @@ function deepestFirst(depth: Int32Array): Int32Array {
   return order;
 }
 
-/** The number of the group that a task on a vCPU belongs to. */
-function groupsOf(names: FrameNames, keys: readonly SortKey[]): (task: number, vcpu: number) => number {
+/** Groups of tasks and vCPUs, by number. */
+interface Groups {
+  readonly count: number;
+  of(task: number, vcpu: number): number;
+}
+
+function groupsOf(names: FrameNames, keys: readonly SortKey[]): Groups {
+  const { tasks, samples } = names.profile;
   const taskKeys = keys.filter((key) => SORT_KEYS[key].of === "task");
   const ids = new Ids<string>();
-  const classes = Int32Array.from(names.profile.tasks, (_, task) =>
+  const classes = Int32Array.from(tasks, (_, task) =>
     ids.of(JSON.stringify(taskKeys.map((key) => SORT_KEYS[key].identity(names, task)))),
   );
-  if (!keys.includes("vcpu")) return (task) => classes[task] ?? 0;
-  return (task, vcpu) => (classes[task] ?? 0) * MOST_VCPUS + (vcpu & (MOST_VCPUS - 1));
+  const count = Math.max(1, ids.keys.length);
+  if (!keys.includes("vcpu")) return { count, of: (task) => classes[task] ?? 0 };
+  const vcpus = new Ids<number>();
+  for (let i = 0; i < samples.vcpu.length; i++) vcpus.of(samples.vcpu[i]!);
+  const of = (task: number, vcpu: number): number => (classes[task] ?? 0) + count * vcpus.of(vcpu);
+  return { count: count * Math.max(1, vcpus.keys.length), of };
 }
