@@ -103,9 +103,13 @@ export class FrameNames {
     return (this.profile.frames.dso[frame] ?? -1) >= 0;
   }
 
-  /** The symbol's name, undefined where there is none. */
+  /** The symbol's name; of what is no code what it stands for; undefined where nothing is known but an address. */
   symbol(frame: number): string | undefined {
-    return this.profile.symbols[this.profile.frames.symbol[frame] ?? -1]?.name;
+    const { frames, symbols, dsos } = this.profile;
+    const symbol = symbols[frames.symbol[frame] ?? -1];
+    if (symbol !== undefined) return symbol.name;
+    const dso = dsos[frames.dso[frame] ?? -1];
+    return dso?.kind === "label" || dso?.kind === "host" ? dso.name : undefined;
   }
   symbolStart(frame: number): number {
     return this.profile.symbols[this.profile.frames.symbol[frame] ?? -1]?.start ?? this.address(frame);
