@@ -1,16 +1,36 @@
 /** The guest's console: its first serial port, as a stream of bytes in both directions. */
+import { ConsoleHistory } from "./console-history.ts";
 import type { HostSerialLine } from "./serial-line.ts";
 
-/** What the guest printed before anyone listened, at most. Older bytes are dropped. */
+/** What a listener gets, at most, of what the guest printed before anyone listened. */
 export const BACKLOG = 64 * 1024;
 
 /** Takes what the guest printed. Where it returns a promise, the guest is held back until that settles. */
 export type ConsoleListener = (data: Uint8Array) => void | Promise<void>;
 
+/** What the guest printed, read beside the listener. The guest does not wait: who reads too slowly misses something. */
+export interface ConsoleReader {
+  /** Bytes that were not kept long enough to be read. */
+  readonly missed: number;
+  /** What there is to read, at least a byte; undefined once the machine has ended and all is read, or after `close`. */
+  read(): Promise<Uint8Array | undefined>;
+  /** Bytes that wait to be read. */
+  readonly pending: number;
+  /** Some of what there is to read now; empty where that is nothing. */
+  readNow(): Uint8Array;
+  close(): void;
+}
+
+/** Read at a time. */
+const READ = 64 * 1024;
+
 export class Console implements AsyncIterable<Uint8Array> {
   readonly #line: HostSerialLine;
-  readonly #backlog: Uint8Array[] = [];
-  #backlogSize = 0;
+  readonly #history = new ConsoleHistory();
+  /** The number of the first byte that no listener was given. */
+  #unheard = 0;
+  readonly #readers = new Set<() => void>();
+  #over = false;
   #listener: ConsoleListener | undefined;
   readonly #ended: Promise<void>;
   /** Those who wait until the listener has everything. */
@@ -19,6 +39,10 @@ export class Console implements AsyncIterable<Uint8Array> {
   constructor(line: HostSerialLine, ended: Promise<void>) {
     this.#line = line;
     this.#ended = ended;
+    void ended.then(() => {
+      this.#over = true;
+      for (const wake of this.#readers) wake();
+    });
     line.listen((data) => this.#take(data));
   }
 
@@ -31,8 +55,55 @@ export class Console implements AsyncIterable<Uint8Array> {
   listen(listener: ConsoleListener | undefined): void {
     this.#listener = listener;
     if (listener === undefined) return;
-    for (const data of this.#backlog.splice(0)) this.#take(data);
-    this.#backlogSize = 0;
+    const from = Math.max(this.#unheard, this.#history.end - BACKLOG);
+    if (from < this.#history.end) this.#give(this.#history.read(from, BACKLOG));
+    this.#unheard = this.#history.end;
+  }
+
+  /** Reads what the guest printed last, up to `backlog` bytes that are still kept, and what it prints from now on. */
+  reader(backlog: number): ConsoleReader {
+    const history = this.#history;
+    const wanted = Math.max(0, history.end - backlog);
+    let at = Math.max(history.start, wanted);
+    let missed = at - wanted;
+    let closed = false;
+    let wake: () => void = () => undefined;
+    const call = (): void => wake();
+    this.#readers.add(call);
+    const readNow = (): Uint8Array => {
+      const from = Math.max(at, history.start);
+      missed += from - at;
+      const data = history.read(from, READ);
+      at = from + data.length;
+      return data;
+    };
+    return {
+      get missed() {
+        return missed;
+      },
+      get pending() {
+        return history.end - at;
+      },
+      readNow,
+      read: async () => {
+        for (;;) {
+          if (closed) return undefined;
+          const data = readNow();
+          if (data.length > 0) return data;
+          // The line was drained when the machine ended, unless a listener holds it.
+          if (this.#over && this.#line.drained) return undefined;
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            if (this.#over) this.#waiting.push(resolve);
+          });
+        }
+      },
+      close: () => {
+        closed = true;
+        this.#readers.delete(call);
+        wake();
+      },
+    };
   }
 
   /** Settles when the machine has ended and the listener has taken all it printed. */
@@ -83,11 +154,15 @@ export class Console implements AsyncIterable<Uint8Array> {
   }
 
   #take(data: Uint8Array): void {
-    if (this.#listener === undefined) {
-      this.#keep(data);
-      return;
-    }
-    const taken = this.#listener(data);
+    this.#history.append(data);
+    for (const wake of this.#readers) wake();
+    if (this.#listener === undefined) return;
+    this.#unheard = this.#history.end;
+    this.#give(data);
+  }
+
+  #give(data: Uint8Array): void {
+    const taken = this.#listener?.(data);
     if (!taken) return;
     this.#line.hold(true);
     const release = () => {
@@ -96,11 +171,5 @@ export class Console implements AsyncIterable<Uint8Array> {
       for (const resolve of this.#waiting.splice(0)) resolve();
     };
     taken.then(release, release);
-  }
-
-  #keep(data: Uint8Array): void {
-    this.#backlog.push(data);
-    this.#backlogSize += data.length;
-    while (this.#backlogSize - this.#backlog[0]!.length >= BACKLOG) this.#backlogSize -= this.#backlog.shift()!.length;
   }
 }
