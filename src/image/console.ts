@@ -1,4 +1,6 @@
 /** The shell that the default guest starts on its console where one is asked for. */
+import type { Argument } from "./exec/index.ts";
+import { CONSOLE_PATH } from "./guest/scripts.ts";
 
 export interface ConsoleRequest {
   readonly rows: number;
@@ -14,3 +16,6 @@ export function consoleParameters({ rows, columns, term }: ConsoleRequest): stri
   const type = term !== undefined && /^[\w.+-]{1,64}$/.test(term) ? term : "vt100";
   return `vivarium_console=${sane(rows)}x${sane(columns)} TERM=${type}`;
 }
+
+/** What the guest's agent runs to have a command on the console, as the shell's stead: it returns at once, and the console has it. */
+export const onConsole = (argv: readonly Argument[]): readonly Argument[] => ["setsid", CONSOLE_PATH, ...argv];

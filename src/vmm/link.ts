@@ -88,6 +88,11 @@ export class HostLink extends Link {
     this.wake();
   }
 
+  /** Of what was asked: what happens once only until the machine has seen it. */
+  asked(bits: number): boolean {
+    return (Atomics.load(this.words, WORD.requests) & bits) !== 0;
+  }
+
   withdraw(bits: number): void {
     Atomics.and(this.words, WORD.requests, ~bits);
     this.wake();

@@ -20,6 +20,7 @@ export class MachineHandle implements MachineThread {
   readonly started: Promise<void>;
   readonly #terminate: () => Promise<void>;
   #statistics: CpuStatistics | undefined;
+  #threadId: number | undefined;
   #answer = (): void => undefined;
   #start!: () => void;
   #end!: (end: MachineEnd) => void;
@@ -45,6 +46,10 @@ export class MachineHandle implements MachineThread {
     return this.#statistics;
   }
 
+  get threadId(): number | undefined {
+    return this.#threadId;
+  }
+
   /** The thread sent this. */
   receive(message: MachineMessage): void {
     switch (message.kind) {
@@ -52,6 +57,7 @@ export class MachineHandle implements MachineThread {
         this.#answer();
         break;
       case "started":
+        this.#threadId = message.threadId;
         this.#start();
         break;
       case "ended":

@@ -18,7 +18,7 @@ export interface MachineStart {
 
 export type MachineMessage =
   /** The kernel is loaded; the guest runs. */
-  | { readonly kind: "started" }
+  | { readonly kind: "started"; readonly threadId?: number | undefined }
   | { readonly kind: "doorbell" }
   | { readonly kind: "ended"; readonly end: MachineEnd; readonly statistics?: CpuStatistics | undefined }
   /** A VivError, taken apart: an error's class does not survive the way between threads. */

@@ -23,6 +23,8 @@ import { Capture } from "./sampling/capture.ts";
 export interface MachineHost {
   readonly clock: Clock;
   readonly entropy: Entropy;
+  /** What the system calls this thread, where it says that. */
+  readonly threadId?: number | undefined;
   /** What `generateInterpreter` of this version wrote before; without it, it writes now. */
   readonly generated?: GeneratedParts;
   /** To a thread that copies templates for the vCPU (JitPorts.copier). */
@@ -78,7 +80,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
       capture: (watched) => new Capture({ ...watched, memory, ram: guestRam(memory, ramSize), cpu: plain!, vcpu: 0 }),
     });
     machine.boot();
-    host.tell({ kind: "started" });
+    host.tell({ kind: "started", threadId: host.threadId });
     const end = machine.run();
     host.tell({ kind: "ended", end, statistics: counting?.statistics });
   } catch (error) {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { VivError } from "../base/index.ts";
 import { BACKLOG } from "./console.ts";
+import { HISTORY } from "./console-history.ts";
 import { HostLink, MachineLink, REQUEST } from "./link.ts";
 import type { MachineEnd } from "./machine.ts";
 import { VirtualMachine } from "./virtual-machine.ts";
@@ -66,6 +67,39 @@ describe("a virtual machine's console", () => {
       seen += text(data);
     });
     expect(seen).toBe(["6", "7", "8", "9"].map((digit) => digit.repeat(BACKLOG / 4)).join(""));
+  });
+
+  it("is read beside the listener, from what was printed before to the end", async () => {
+    const { vm, print, end } = start();
+    print(0, "before ");
+    await soon();
+    const late = vm.console.reader(3);
+    const reader = vm.console.reader(1000);
+    let heard = "";
+    vm.console.listen((data) => void (heard += text(data)));
+    expect([text((await reader.read())!), text((await late.read())!), late.missed]).toEqual(["before ", "re ", 0]);
+    const next = reader.read();
+    print(0, "after");
+    expect(text((await next)!)).toBe("after");
+    const over = reader.read();
+    const closed = late.read().then(() => late.read());
+    late.close();
+    end({ reason: "power-off" });
+    expect([await over, await closed, heard]).toEqual([undefined, undefined, "before after"]);
+  });
+
+  it("does not hold the guest back for a reader, which misses what it is too slow for", async () => {
+    const { vm, print, guest } = start();
+    const reader = vm.console.reader(0);
+    const piece = "x".repeat(HISTORY / 8);
+    for (let i = 0; i < 12; i++) {
+      print(0, piece);
+      await soon();
+      expect(guest.serial[0]!.fromGuest.available).toBe(0);
+    }
+    expect(reader.pending).toBe(1.5 * HISTORY);
+    expect([reader.readNow().length > 0, reader.missed]).toEqual([true, HISTORY / 2]);
+    expect(vm.console.reader(Number.POSITIVE_INFINITY)).toMatchObject({ pending: HISTORY, missed: HISTORY / 2 });
   });
 
   it("holds the guest back while its reader is busy, and ends when all is read", async () => {
@@ -168,6 +202,52 @@ describe("a virtual machine", () => {
     await hung.vm[Symbol.asyncDispose]();
     expect(hung.log).toEqual(["terminated"]);
     expect(log).toEqual(["terminated"]);
+  });
+
+  it("says what it does", async () => {
+    const { vm, print, end } = start();
+    expect(vm.state).toBe("booting");
+    vm.pause();
+    expect(vm.state).toBe("paused");
+    vm.resume();
+    print(1, "vivarium ready 1\n");
+    await vm.ready;
+    expect([vm.state, start(false).vm.state]).toEqual(["running", "running"]);
+    end({ reason: "power-off" });
+    await vm.wait();
+    expect(vm.state).toBe("ended");
+  });
+
+  it("asks its guest to shut down, however far that is, before it is switched off", async () => {
+    const { vm, guest, print, read, end } = start();
+    vm.pause();
+    const forced = vm.shutDown(1000);
+    expect(guest.takeRequests()).toBe(REQUEST.powerButton);
+    print(1, "vivarium ready 1\n");
+    await vm.ready;
+    expect(read(3)).toBe("down\n");
+    end({ reason: "power-off" });
+    expect(await forced).toBe(false);
+
+    const deaf = start();
+    expect(await deaf.vm.shutDown(5)).toBe(true);
+    expect([deaf.guest.stopping, deaf.log]).toEqual([true, ["terminated"]]);
+    const now = start();
+    expect(await now.vm.shutDown(0)).toBe(true);
+    expect(now.guest.takeRequests()).toBe(REQUEST.stop);
+  });
+
+  it("runs a command on its console", async () => {
+    const { vm, print, read } = start();
+    const started = vm.runOnConsole(["top", "-b"]);
+    print(1, "vivarium ready 1\n");
+    await vm.ready;
+    expect(read(1)).toMatch(/ setsid -- 'setsid' '\/lib\/vivarium\/console' 'top' '-b'\n$/);
+    print(2, TOKEN + TOKEN);
+    print(3, TOKEN + TOKEN);
+    print(1, "exit 1 0\nconsole 4\n");
+    await started;
+    expect(await vm.consoleExit).toBe(4);
   });
 
   it("passes its buttons on", () => {

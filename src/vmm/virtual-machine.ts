@@ -4,7 +4,14 @@
  */
 import { VivError } from "../base/index.ts";
 import type { CpuStatistics } from "../cpu/index.ts";
-import { type Argument, ExecChannel, type ExecOptions, type ExecResult } from "../image/exec/index.ts";
+import { onConsole } from "../image/console.ts";
+import {
+  type Argument,
+  ExecChannel,
+  type ExecOptions,
+  type ExecResult,
+  type RunningCommand,
+} from "../image/exec/index.ts";
 import { Console } from "./console.ts";
 import { type HostLink, REQUEST } from "./link.ts";
 import type { MachineEnd } from "./machine.ts";
@@ -17,6 +24,8 @@ export interface MachineThread {
   readonly ended: Promise<MachineEnd>;
   /** There once it has ended, where they were asked for. */
   readonly statistics?: CpuStatistics | undefined;
+  /** What the host calls the thread, where it says that: for its processor time. */
+  readonly threadId?: number | undefined;
   /** Says who answers the doorbell. */
   onDoorbell(answer: () => void): void;
   /** Ends the thread by force, if it is still there. */
@@ -72,6 +81,8 @@ export class VirtualMachine implements AsyncDisposable {
   readonly #lines: readonly HostSerialLine[];
   readonly #exec: ExecChannel | undefined;
   readonly #end: Promise<MachineEnd>;
+  #ended = false;
+  #up: boolean;
 
   constructor(options: VirtualMachineOptions) {
     const { thread, agent } = options;
@@ -86,6 +97,11 @@ export class VirtualMachine implements AsyncDisposable {
       HostSerialLine,
     ];
     this.#exec = agent ? new ExecChannel({ control, output, errors }, (into) => options.random(into)) : undefined;
+    this.#up = !agent;
+    void this.#exec?.ready.then(
+      () => (this.#up = true),
+      () => undefined,
+    );
     this.#end = thread.ended.then(
       (end) => {
         this.#close(machineGone(end));
@@ -107,6 +123,18 @@ export class VirtualMachine implements AsyncDisposable {
     thread.onDoorbell(() => this.#answer());
   }
 
+  /** `booting` is only what the host can tell from a running guest: the default guest, until its agent is up. */
+  get state(): "booting" | "running" | "paused" | "ended" {
+    if (this.#ended) return "ended";
+    if (this.#thread.link.asked(REQUEST.paused)) return "paused";
+    return this.#up ? "running" : "booting";
+  }
+
+  /** What the host calls the vCPU's thread, where it says that. */
+  get threadId(): number | undefined {
+    return this.#thread.threadId;
+  }
+
   /** Settles when the guest can run commands. Rejects where it has no agent, or ends before. */
   get ready(): Promise<void> {
     return this.#exec ? this.#exec.ready : Promise.reject(noAgent());
@@ -120,6 +148,20 @@ export class VirtualMachine implements AsyncDisposable {
   /** Runs a program of the guest; settles when it has ended. Waits for the guest to be up. */
   exec(argv: readonly Argument[], options: ExecOptions = {}): Promise<ExecResult> {
     return this.#exec ? this.#exec.exec(argv, options) : Promise.reject(noAgent());
+  }
+
+  /** As `exec`, with a handle on the command; throws where the guest has no agent. */
+  run(argv: readonly Argument[], options: ExecOptions = {}): RunningCommand {
+    if (this.#exec) return this.#exec.run(argv, options);
+    throw noAgent();
+  }
+
+  /**
+   * Runs a program of the guest on its console, which must have no shell: a terminal, whose end is the machine's. Settles when it was
+   * started, in a guest that is up; `consoleExit` has its status.
+   */
+  async runOnConsole(argv: readonly Argument[]): Promise<void> {
+    await this.exec(onConsole(argv));
   }
 
   /** Sends a signal (`INT`, `TERM`, …) to the command that `exec` runs now. */
@@ -168,8 +210,34 @@ export class VirtualMachine implements AsyncDisposable {
     this.#thread.link.request(REQUEST.nmi);
   }
 
+  /**
+   * Asks the guest to shut down, by the power button and, where it has our agent, by that; switches it off when it is still there after
+   * about `grace` milliseconds. A guest that is held goes on for that. Settles when the machine is gone; true: it had to be switched off.
+   */
+  async shutDown(grace: number): Promise<boolean> {
+    if (grace > 0 && !this.#ended) {
+      this.resume();
+      this.pressPowerButton();
+      void this.#exec?.ready.then(
+        () => this.#exec?.powerDown(),
+        () => undefined,
+      );
+      const gone = this.#end.then(
+        () => true,
+        () => true,
+      );
+      if (await Promise.race([gone, this.#options.delay(grace).then(() => false)])) return false;
+    }
+    await this.#switchOff();
+    return true;
+  }
+
   /** Switches the machine off, as pulling the plug would; settles when it is gone. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#switchOff();
+  }
+
+  async #switchOff(): Promise<void> {
     this.#thread.link.request(REQUEST.stop);
     const gone = this.#end.then(
       () => true,
@@ -191,6 +259,7 @@ export class VirtualMachine implements AsyncDisposable {
   }
 
   #close(reason: VivError): void {
+    this.#ended = true;
     for (const line of this.#lines) {
       line.drain();
       line.close();

@@ -275,6 +275,35 @@ describe("the exec channel", () => {
     await done;
   });
 
+  it("takes a command out of the queue, signals the one that runs, and no other", async () => {
+    hello();
+    const first = channel.run(["a"]);
+    const second = channel.run(["b"]);
+    const third = channel.run(["c"]);
+    expect([first.signal("INT"), second.signal("INT")]).toEqual([true, false]);
+    expect(errors.take()).toBe("signal INT\n");
+    second.cancel();
+    await expect(second.result).rejects.toMatchObject({ code: "exec.cancelled" });
+    finish(1, 130);
+    expect(await first.result).toEqual({ exitCode: 130 });
+    expect(control.take()).toMatch(/^run 1 .*\nend\nrun 2 .*'c'\n$/s);
+    first.cancel();
+    expect([first.signal("TERM"), errors.take()]).toEqual([false, ""]);
+    third.cancel();
+    expect(errors.take()).toBe("signal KILL\n");
+    finish(2, 137);
+    expect(await third.result).toEqual({ exitCode: 137 });
+    expect(() => third.signal("9")).toThrow(/no signal/);
+  });
+
+  it("asks a guest that is up to shut down", () => {
+    channel.powerDown();
+    expect(errors.take()).toBe("");
+    hello();
+    channel.powerDown();
+    expect(errors.take()).toBe("down\n");
+  });
+
   it("tells when the console's shell ends", async () => {
     hello();
     control.guestSays("console 5\n");

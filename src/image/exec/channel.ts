@@ -10,6 +10,7 @@ import {
   MAX_EVENT_LINE,
   PROTOCOL_VERSION,
   parseEvent,
+  powerDownRequest,
   runRequest,
   signalRequest,
   sizeRequest,
@@ -51,6 +52,16 @@ export interface ExecResult {
   readonly exitCode: number;
 }
 
+/** A command that was given to the guest, or waits for its turn. */
+export interface RunningCommand {
+  /** Settles when it has ended and all its output was passed on. */
+  readonly result: Promise<ExecResult>;
+  /** Sends it a signal (`TERM`, `INT`, …). False: it does not run, or not yet. */
+  signal(name: string): boolean;
+  /** Takes it out of the queue; ends it by force where it runs. Its result then is a VivError `exec.cancelled`, or how it ended. */
+  cancel(): void;
+}
+
 interface Run {
   readonly id: number;
   readonly input: InputFrames | undefined;
@@ -75,10 +86,16 @@ interface Stream {
 }
 
 interface Queued {
+  run: Run | undefined;
   readonly argv: readonly Argument[];
   readonly options: ExecOptions;
   readonly resolve: (result: ExecResult) => void;
   readonly reject: (error: unknown) => void;
+}
+
+function checkSignal(name: string): void {
+  if (/^[A-Z][A-Z0-9+-]{1,9}$/.test(name)) return;
+  throw new VivError("exec.signal", `"${name}" is no signal's name: use one as TERM, INT or KILL`);
 }
 
 /** Random bytes in a token: nobody guesses it, and no output holds it by chance. */
@@ -124,19 +141,49 @@ export class ExecChannel {
 
   /** Runs a program of the guest and settles when it has ended and all its output was passed on. */
   exec(argv: readonly Argument[], options: ExecOptions = {}): Promise<ExecResult> {
-    return new Promise((resolve, reject) => {
+    return this.run(argv, options).result;
+  }
+
+  /** As `exec`, with a handle on the command. */
+  run(argv: readonly Argument[], options: ExecOptions = {}): RunningCommand {
+    let queued: Queued | undefined;
+    const result = new Promise<ExecResult>((resolve, reject) => {
       if (this.#closed) throw this.#closed;
-      this.#queue.push({ argv, options, resolve, reject });
+      queued = { run: undefined, argv, options, resolve, reject };
+      this.#queue.push(queued);
       this.#next();
     });
+    const runs = (): boolean =>
+      queued?.run !== undefined && queued.run === this.#run && queued.run.status === undefined;
+    const signal = (name: string): boolean => {
+      checkSignal(name);
+      if (!runs()) return false;
+      this.signal(name);
+      return true;
+    };
+    return {
+      result,
+      signal,
+      cancel: () => {
+        const place = queued ? this.#queue.indexOf(queued) : -1;
+        if (place < 0) signal("KILL");
+        else {
+          this.#queue.splice(place, 1);
+          queued?.reject(new VivError("exec.cancelled", "the command was cancelled before its turn came"));
+        }
+      },
+    };
   }
 
   /** Sends a signal (`TERM`, `INT`, …) to the command that runs now, if one does. */
   signal(name: string): void {
-    if (!/^[A-Z][A-Z0-9+-]{1,9}$/.test(name)) {
-      throw new VivError("exec.signal", `"${name}" is no signal's name: use one as TERM, INT or KILL`);
-    }
+    checkSignal(name);
     if (this.#run && this.#run.status === undefined) this.#lines.errors.write(signalRequest(name));
+  }
+
+  /** Asks the guest to shut down: its programs are told to end, and the machine is switched off. */
+  powerDown(): void {
+    if (this.#state === "ready") this.#lines.errors.write(powerDownRequest());
   }
 
   /** Tells the guest the size of the console's window. */
@@ -157,7 +204,8 @@ export class ExecChannel {
 
   #next(): void {
     if (this.#state !== "ready" || this.#run || this.#queue.length === 0) return;
-    const { argv, options, resolve, reject } = this.#queue.shift()!;
+    const queued = this.#queue.shift()!;
+    const { argv, options, resolve, reject } = queued;
     const random = new Uint8Array(TOKEN_BYTES);
     this.#random(random);
     const token = Array.from(random, (b) => b.toString(16).padStart(2, "0")).join("");
@@ -177,7 +225,7 @@ export class ExecChannel {
       begun: false,
       ended: false,
     });
-    this.#run = {
+    this.#run = queued.run = {
       id,
       input: options.stdin === undefined ? undefined : new InputFrames(options.stdin),
       streams: { output: stream(options.onStdout), errors: stream(options.onStderr) },

@@ -4,6 +4,7 @@ export {
   type ExecOptions,
   type ExecResult,
   type OutputListener,
+  type RunningCommand,
   type SerialLine,
 } from "./channel.ts";
 export type { Input } from "./input.ts";

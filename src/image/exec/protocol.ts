@@ -99,6 +99,7 @@ export function runRequest(request: RunRequest): Uint8Array<ArrayBuffer> {
 
 export const endRequest = (): Uint8Array => utf8("end\n");
 export const sizeRequest = (rows: number, columns: number): Uint8Array => utf8(`size ${rows} ${columns}\n`);
+export const powerDownRequest = (): Uint8Array => utf8("down\n");
 export const signalRequest = (name: string): Uint8Array => utf8(`signal ${name}\n`);
 
 /** A frame of input; an empty one is the end. */

@@ -1,6 +1,6 @@
 import type { CpioEntry } from "../cpio.ts";
 import { utf8 } from "../text.ts";
-import { AGENT, CONSOLE, INIT, INITTAB, PIPES, RUN, SIDE } from "./scripts.ts";
+import { AGENT, CONSOLE, CONSOLE_PATH, INIT, INITTAB, PIPES, RUN, SIDE } from "./scripts.ts";
 
 /**
  * The default guest, declared: which packages, which of their files, what is added and how the kernel is told to start.
@@ -73,7 +73,7 @@ export const DEFAULT_GUEST: GuestDeclaration = {
     text("init", INIT, 0o755),
     text("lib/vivarium/agent", AGENT, 0o755),
     text("lib/vivarium/side", SIDE, 0o755),
-    text("lib/vivarium/console", CONSOLE, 0o755),
+    text(CONSOLE_PATH.slice(1), CONSOLE, 0o755),
     text("etc/inittab", INITTAB),
     text(
       "etc/fstab",

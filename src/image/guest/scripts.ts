@@ -11,6 +11,8 @@ export const RUN = "/run/vivarium";
 export const PIPES = ["in", "out", "err"] as const;
 const pipes = PIPES.join(" ");
 
+export const CONSOLE_PATH = "/lib/vivarium/console";
+
 /** What every command finds in its environment unless the request says otherwise. */
 const ENVIRONMENT =
   "export HOME=/root USER=root LOGNAME=root SHELL=/bin/sh PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -31,7 +33,7 @@ echo vivarium >/proc/sys/kernel/hostname
 for line in 1 2 3; do stty -F /dev/ttyS$line 115200 raw -echo -hupcl; done
 busybox --install -s /bin
 ifconfig lo 127.0.0.1 up
-[ -z "$vivarium_console" ] || echo "ttyS0::once:/lib/vivarium/console" >>/etc/inittab
+[ -z "$vivarium_console" ] || echo "ttyS0::once:${CONSOLE_PATH}" >>/etc/inittab
 export CONSOLE=/dev/null
 exec init
 `;
@@ -134,17 +136,32 @@ signal() { # NAME: to the running command, which is the agent's youngest child
   case " $plumbing " in *" $pid "*) ;; *) kill -s $1 $pid ;; esac
 }
 
+down() { # init ends all programs, and switches the machine off
+  poweroff
+}
+
 . /dev/ttyS3
 `;
 
-/** The interactive shell, on the console as its controlling terminal. Its end is the machine's. */
+/**
+ * The interactive shell, on the console as its controlling terminal, or a command in its place that the agent was given: as a
+ * session's leader it gets the terminal by opening it. Its end is the machine's. Ctrl-C is the command's, not this script's.
+ */
 export const CONSOLE = `#!/bin/sh
 # Init asks for XOFF and XON to the terminal; they would stop the user's own.
-stty -ixoff rows "\${vivarium_console%x*}" cols "\${vivarium_console#*x}"
+if [ $# -gt 0 ]; then
+  exec <>/dev/ttyS0 >&0 2>&1
+  export TERM=vt100
+  stty -ixoff
+else
+  stty -ixoff rows "\${vivarium_console%x*}" cols "\${vivarium_console#*x}"
+  set -- sh -l
+fi
 unset vivarium_console CONSOLE
 ${ENVIRONMENT}
 cd /root
-sh -l
+trap : INT QUIT
+"$@"
 status=$?
 stty sane
 echo "console $status" >/dev/ttyS1

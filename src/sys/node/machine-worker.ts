@@ -4,6 +4,7 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "
 import { type EnginePart, type GeneratedParts, generateInterpreter, software } from "../../cpu/software.ts";
 import type { MachineStart } from "../../vmm/index.ts";
 import { runMachine } from "../../vmm/machine-worker.ts";
+import { threadId } from "./cpu-time.ts";
 import { cachedEngine } from "./engine-cache.ts";
 import { OpenFiles } from "./files.ts";
 import { hostClock, hostEntropy } from "./host-clock.ts";
@@ -33,6 +34,7 @@ parentPort?.once("message", ({ copier, ...start }: MachineWorkerStart) =>
     },
     readFile: (name, what) => files.read(name, what),
     generated,
+    threadId: threadId(),
     tell: (message) => parentPort?.postMessage(message),
   }),
 );
