@@ -14,6 +14,9 @@ const failure = (work: () => unknown): unknown => {
 describe("a machine's configuration", () => {
   it("has the documented defaults", () => {
     expect(resolveConfig({})).toEqual({
+      name: undefined,
+      unlisted: false,
+      opaque: false,
       kernel: undefined,
       initrd: undefined,
       append: undefined,

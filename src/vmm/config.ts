@@ -5,6 +5,7 @@
 import { GiB, MiB, VivError } from "../base/index.ts";
 import { CPU_MODELS, type CpuModel } from "../cpu/models.ts";
 import { nearest } from "./nearest.ts";
+import { isName, NAME_RULE } from "./registry/names.ts";
 
 interface RowCommon {
   readonly flag: string;
@@ -21,6 +22,10 @@ interface FileRow extends RowCommon {
 }
 interface TextRow extends RowCommon {
   readonly kind: "text";
+}
+/** A guest's (registry/names.ts). */
+interface NameRow extends RowCommon {
+  readonly kind: "name";
 }
 /** Bytes: a number, or text as "512M". */
 interface SizeRow extends RowCommon {
@@ -48,9 +53,27 @@ interface SwitchRow extends Omit<RowCommon, "value"> {
   readonly kind: "switch";
   readonly default: false;
 }
-export type ConfigRow = FileRow | TextRow | SizeRow | ChoiceRow | CountRow | SwitchRow;
+export type ConfigRow = FileRow | TextRow | NameRow | SizeRow | ChoiceRow | CountRow | SwitchRow;
 
 export const CONFIG = {
+  name: {
+    kind: "name",
+    flag: "--name",
+    value: "NAME",
+    help: "what the guest is called, by viv ps and the commands that take a NAME (default: made up)",
+  },
+  unlisted: {
+    kind: "switch",
+    flag: "--unlisted",
+    default: false,
+    help: "keep the guest out of the list of guests: it has no name, and no other process can reach it",
+  },
+  opaque: {
+    kind: "switch",
+    flag: "--opaque",
+    default: false,
+    help: "nobody may look inside the guest: no inspection, and profiles have addresses in place of names",
+  },
   kernel: {
     kind: "file",
     flag: "--kernel",
@@ -191,6 +214,9 @@ export function resolveValue(row: ConfigRow, given: unknown): unknown {
       if (given instanceof Uint8Array) return given;
       if (typeof given === "string" && given !== "") return given;
       throw wrong(row, given, "name a file");
+    case "name":
+      if (typeof given === "string" && isName(given)) return given;
+      throw wrong(row, given, NAME_RULE);
     case "text":
       if (typeof given === "string") return given;
       throw wrong(row, given, "give a text");
@@ -217,6 +243,12 @@ export function resolveConfig(given: MachineConfig): ResolvedConfig {
     throw new VivError(
       "config.stats",
       `${CONFIG.stats.flag} and ${CONFIG.lockstep.flag} do not go together: leave one of them out`,
+    );
+  }
+  if (config.unlisted && config.name !== undefined) {
+    throw new VivError(
+      "config.unlisted",
+      `a guest with ${CONFIG.unlisted.flag} has no name: leave out that or ${CONFIG.name.flag}`,
     );
   }
   return config;

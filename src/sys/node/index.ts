@@ -9,6 +9,7 @@ export type {
   OutputListener,
   Progress,
   ProgressListener,
+  RunningCommand,
 } from "../../image/index.ts";
 export {
   type Console,
@@ -18,6 +19,16 @@ export {
   type MachineConfig,
   type MachineEnd,
 } from "../../vmm/index.ts";
+export type { PendingRequest, RequestOptions, StreamListener, StreamSource } from "../../vmm/registry/client.ts";
+export { cpuPercent, type GuestInfo, type GuestRow } from "../../vmm/registry/guest.ts";
+export {
+  type Attachment,
+  type AttachOptions,
+  type RemoteCommand,
+  type RemoteExecOptions,
+  RemoteVm,
+} from "../../vmm/registry/remote-vm.ts";
+export { CONTROL, type ControlRequest, controlRequest, type GuestEnd } from "../../vmm/registry/requests.ts";
 export { type Accelerator, chooseAccelerator, kvmState } from "./accelerator.ts";
 export { cacheDirectory } from "./cache-directory.ts";
 export { guestPorts } from "./guest.ts";
