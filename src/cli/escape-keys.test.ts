@@ -16,11 +16,15 @@ describe("the escape keys", () => {
     ["\x01b", ["\x01b"]],
     ["\x01\x01x", ["\x01x"]],
   ])("make of %j what they should", (typed, wanted) => {
-    expect(press(new EscapeKeys(), typed)).toEqual(wanted);
+    expect(press(new EscapeKeys("run"), typed)).toEqual(wanted);
+  });
+
+  it("detach with D where the guest goes on", () => {
+    expect(press(new EscapeKeys("attach"), "\x01x\x01d")).toEqual(["\x01x", "leave"]);
   });
 
   it("remember Ctrl-A from one read to the next", () => {
-    const keys = new EscapeKeys();
+    const keys = new EscapeKeys("run");
     expect(press(keys, "\x01")).toEqual([""]);
     expect(press(keys, "x")).toEqual(["", "leave"]);
   });

@@ -1,6 +1,7 @@
 /** Exit statuses of `viv`. A command run in the guest ends with its own. */
 import { CommanderError } from "commander";
 import { VivError } from "../base/index.ts";
+import type { MachineEnd } from "../vmm/machine.ts";
 
 export const EXIT = {
   ok: 0,
@@ -20,6 +21,26 @@ const USAGE = /^(config|usage)\./;
 export function statusOf(error: unknown, failure: number = EXIT.failure): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   return error instanceof VivError && USAGE.test(error.code) ? EXIT.usage : failure;
+}
+
+/** What the end of a machine makes of a process that had its console. `consoleStatus`: of the console's shell or command. */
+export function statusOfEnd(
+  end: { readonly reason: MachineEnd["reason"]; readonly status?: number | undefined },
+  consoleStatus: number | undefined,
+  say: (text: string) => void,
+): number {
+  switch (end.reason) {
+    case "power-off":
+      return consoleStatus ?? EXIT.ok;
+    case "exit":
+      return (end.status ?? 0) & 0xff;
+    case "reset":
+    case "stopped":
+      return EXIT.ok;
+    case "triple-fault":
+      say("the guest died of a triple fault");
+      return EXIT.failure;
+  }
 }
 
 /** One line for the user; undefined where it was told already. */

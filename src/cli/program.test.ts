@@ -14,8 +14,7 @@ const viv = async (line: readonly string[]) => {
       calls.push([name, ...values]);
       return 7;
     };
-  const names = ["runCommand", "runConsole", "listImages", "buildImage", "removeImages", "doctor"];
-  const actions = Object.fromEntries(names.map((name) => [name, action(name)])) as unknown as Actions;
+  const actions = new Proxy({} as Actions, { get: (_, name) => action(String(name)) });
   const streams = {
     out: (text: string) => {
       out += text;
@@ -62,6 +61,54 @@ describe("the command line", () => {
       ["runCommand", { memory: "256M" }, ["sh", "-c", "a 'b'\n--help", "--"], PLAIN],
     ],
     [
+      ["run", "-d", "--name", "web", "--opaque"],
+      ["runDetached", { name: "web", opaque: true }, [], PLAIN],
+    ],
+    [
+      ["run", "-qd", "--", "httpd", "-f"],
+      ["runDetached", {}, ["httpd", "-f"], { quiet: true, verbose: false }],
+    ],
+    [
+      ["ps", "--json"],
+      ["listGuests", { quiet: false, json: true }],
+    ],
+    [
+      ["exec", "-n", "-e", "A=b", "-e", "C=d=e", "-w", "/tmp", "web", "--", "sh", "-c", "--"],
+      ["execute", "web", ["sh", "-c", "--"], { stdin: false, env: { A: "b", C: "d=e" }, cwd: "/tmp" }],
+    ],
+    [
+      ["exec", "web", "--", "true"],
+      ["execute", "web", ["true"], { stdin: true, env: {} }],
+    ],
+    [
+      ["attach", "web"],
+      ["attach", "web"],
+    ],
+    [
+      ["stop", "-t", "1.5", "web", "db"],
+      ["stop", ["web", "db"], 1500],
+    ],
+    [
+      ["stop", "web"],
+      ["stop", ["web"], 10_000],
+    ],
+    [
+      ["kill", "web"],
+      ["kill", ["web"]],
+    ],
+    [
+      ["pause", "web"],
+      ["pause", ["web"]],
+    ],
+    [
+      ["resume", "web", "db"],
+      ["resume", ["web", "db"]],
+    ],
+    [
+      ["logs", "-f", "web"],
+      ["logs", "web", { follow: true }],
+    ],
+    [
       ["image", "ls", "--json"],
       ["listImages", { json: true }],
     ],
@@ -87,7 +134,12 @@ describe("the command line", () => {
     [["run", "-m"], /^viv: option '-m, --memory <SIZE>' argument missing\n$/],
     [["run", "uname"], /^viv: too many arguments for 'run'.*\n$/],
     [["run", "--"], /^viv: no command after --.*\n$/],
-    [["doctor", "--", "x"], /^viv: -- and a command go with viv run\n$/],
+    [["doctor", "--", "x"], /^viv: -- and a command go with viv run and viv exec\n$/],
+    [["exec", "web"], /^viv: no command after --.*\n$/],
+    [["exec", "-e", "=x", "web", "--", "true"], /^viv: .*NAME=VALUE.*\n$/],
+    [["stop", "-t", "soon", "web"], /^viv: .*soon.*\n$/],
+    [["stop"], /^viv: missing required argument 'name'\n$/],
+    [["logs", "web", "db"], /^viv: too many arguments.*\n$/],
     [["rum"], /^viv: .*rum.*\n$/],
     [["image", "rm"], /^viv: missing required argument 'image'\n$/],
     [["image", "lst"], /^viv: unknown command 'lst'.*\n$/],

@@ -2,12 +2,14 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { CONFIG_ROWS, describeRow, type MachineConfig } from "../vmm/config.ts";
+import { addGuestCommands, type GuestActions } from "./program-guests.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 /** What each command does; `main.ts` brings the real ones, tests others. Each returns the exit status. */
-export interface Actions {
+export interface Actions extends GuestActions {
   runCommand(config: MachineConfig, command: readonly string[], verbosity: Verbosity): Promise<number>;
   runConsole(config: MachineConfig, verbosity: Verbosity): Promise<number>;
+  runDetached(config: MachineConfig, command: readonly string[], verbosity: Verbosity): Promise<number>;
   listImages(options: { json: boolean }): Promise<number>;
   buildImage(options: { quiet: boolean; json: boolean }): Promise<number>;
   removeImages(images: readonly string[]): Promise<number>;
@@ -28,6 +30,7 @@ const EXAMPLES = `
 Examples:
   viv run                                     a shell in the default guest
   viv run -- uname -a                         one command in it; its exit status is ours
+  viv run -d --name web -- httpd -f           a guest that goes on by itself; viv ps, logs, exec and stop find it
   viv run --kernel bzImage --initrd root.gz --append console=ttyS0
 `;
 
@@ -65,9 +68,10 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     .description("run a machine: a shell, a command, or a kernel of yours")
     .usage("[options] [-- command...]")
     .allowExcessArguments(false)
+    .option("-d, --detach", "leave the guest running, and print its name")
     .option("-q, --quiet", "say nothing but errors")
     .option("-v, --verbose", "show the guest's console too, and causes of errors")
-    .option("--json", "with --stats: as JSON");
+    .option("--json", "what --stats and --detach print: as JSON");
   for (const [, row] of CONFIG_ROWS) {
     const flags = "short" in row && row.short !== undefined ? `${row.short}, ${row.flag}` : row.flag;
     if (row.kind === "switch") run.addOption(new Option(flags, describeRow(row)));
@@ -76,14 +80,20 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     } else run.addOption(new Option(`${flags} <${row.value}>`, describeRow(row)));
   }
   run.action((flags: Record<string, unknown>) => {
-    const { quiet, verbose, json: asJson, ...rest } = flags;
+    const { detach, quiet, verbose, json: asJson, ...rest } = flags;
     const verbosity = { quiet: quiet === true, verbose: verbose === true, ...(asJson === true ? { json: true } : {}) };
     // Commander names an option as its row is named: --on-reset is onReset.
     const config = rest as MachineConfig;
     if (!verbosity.quiet && Number(config.lockstep ?? 0) > 0) streams.err(LOCKSTEP);
-    if (command === undefined) status = actions.runConsole(config, verbosity);
-    else if (command.length > 0) status = actions.runCommand(config, command, verbosity);
-    else run.error("error: no command after --: name one, as in viv run -- uname -a");
+    if (command !== undefined && command.length > 0) {
+      status = (detach === true ? actions.runDetached : actions.runCommand)(config, command, verbosity);
+    } else if (command === undefined) {
+      status = detach === true ? actions.runDetached(config, [], verbosity) : actions.runConsole(config, verbosity);
+    } else run.error("error: no command after --: name one, as in viv run -- uname -a");
+  });
+
+  addGuestCommands(program, actions, command, (ends) => {
+    status = ends;
   });
 
   const image = program.command("image").description("the default guest's images");
@@ -120,7 +130,9 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     });
 
   const [first] = ours;
-  if (command !== undefined && first !== "run") program.error("error: -- and a command go with viv run");
+  if (command !== undefined && first !== "run" && first !== "exec") {
+    program.error("error: -- and a command go with viv run and viv exec");
+  }
   await program.parseAsync([...ours], { from: "user" });
   return (await status) ?? 0;
 }

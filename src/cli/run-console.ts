@@ -6,9 +6,9 @@ import type { ReadStream } from "node:tty";
 import { chooseAccelerator } from "../sys/node/accelerator.ts";
 import { Terminal } from "../sys/node/terminal.ts";
 import { Vm } from "../sys/node/vm.ts";
-import { describeEnd, type MachineConfig, type MachineEnd } from "../vmm/index.ts";
-import { EscapeKeys, KEY_HELP } from "./escape-keys.ts";
-import { EXIT } from "./exit-status.ts";
+import type { MachineConfig } from "../vmm/index.ts";
+import { EscapeKeys, keyHelp } from "./escape-keys.ts";
+import { EXIT, statusOfEnd } from "./exit-status.ts";
 import { watchSignals } from "./interruption.ts";
 import { writeTo } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
@@ -42,6 +42,7 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
     progress.end();
     if (vm === undefined) return interruption.status;
     const { title, reason } = await chooseAccelerator();
+    if (vm.unlisted) say(`not in viv ps: ${vm.unlisted.message}`);
     say(`${title} (${reason})${interactive ? "; Ctrl-A H for help" : ""}`);
     let brokenPipe = false;
     stdout.once("error", () => {
@@ -58,12 +59,12 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
       terminal.enterRaw();
     }
     const left = { byKey: false };
-    void feed(vm, interactive ? new EscapeKeys() : undefined, {
+    void feed(vm, interactive ? new EscapeKeys("run") : undefined, {
       leave: () => {
         left.byKey = true;
         void vm.stop();
       },
-      help: () => void stderr.write(["", ...KEY_HELP, ""].join("\r\n")),
+      help: () => void stderr.write(["", ...keyHelp("run"), ""].join("\r\n")),
     }).catch(() => undefined);
     const end = await vm.wait();
     if (!brokenPipe) await vm.console.drained();
@@ -80,22 +81,7 @@ export async function runConsole(config: MachineConfig, verbosity: Verbosity): P
   }
 }
 
-const termOf = (term: string | undefined): { term?: string } => (term === undefined ? {} : { term });
-
-function statusOfEnd(end: MachineEnd, shellStatus: number | undefined, say: (text: string) => void): number {
-  switch (end.reason) {
-    case "power-off":
-      return shellStatus ?? EXIT.ok;
-    case "exit":
-      return end.status & 0xff;
-    case "reset":
-    case "stopped":
-      return EXIT.ok;
-    case "triple-fault":
-      say(describeEnd(end));
-      return EXIT.failure;
-  }
-}
+export const termOf = (term: string | undefined): { term?: string } => (term === undefined ? {} : { term });
 
 interface Feeding {
   leave(): void;
