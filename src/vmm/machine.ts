@@ -151,7 +151,8 @@ export class Machine {
     this.#watch?.stop();
     this.#watch = undefined;
     const { capture } = this.#options;
-    const { sample, watchWork } = this.#vcpu;
+    const vcpu = this.#vcpu;
+    const { sample, watchWork } = vcpu;
     if (!wanted || !capture || !sample || !watchWork) return;
     const { samples: area, exits } = this.#link;
     const now = () => this.#options.clock.now();
@@ -161,7 +162,13 @@ export class Machine {
     this.#watch = new Watch({
       area,
       exits,
-      vcpu: { sample: sample.bind(this.#vcpu), watchWork: watchWork.bind(this.#vcpu) },
+      vcpu: {
+        sample: sample.bind(vcpu),
+        watchWork: watchWork.bind(vcpu),
+        get instructions() {
+          return vcpu.instructions;
+        },
+      },
       capture: () => capture({ area, now, deviceAt }),
       now,
       deviceNames,

@@ -3,7 +3,7 @@
  * host's work for a guest below the guest's stack that caused it. Runs on the watcher's thread, beside the guest.
  */
 import { type Gva, gva, VivError } from "../../base/index.ts";
-import { WORK } from "../../cpu/host-work.ts";
+import { HOST_WORK, WORK } from "../../cpu/host-work.ts";
 import type { LinuxKernel } from "../../guest/linux-kernel.ts";
 import { tryRead } from "../../guest/lists.ts";
 import type { Look } from "../../guest/look.ts";
@@ -197,7 +197,7 @@ export class Recorder {
     let stack = this.#stackOf(chain, process, pid);
     let mode: Mode = user ? "guest.user" : "guest.kernel";
     if (sample.work !== WORK.guest) {
-      stack = this.#workStack(stack, workName(sample.work, sample.detail, area.devices));
+      stack = this.#workStack(stack, workName(HOST_WORK[sample.work] ?? "loop", sample.detail, area.devices));
       mode = "host";
     }
     this.#builder.sample({

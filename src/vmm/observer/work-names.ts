@@ -1,10 +1,10 @@
 /** What the monitor's own work for a guest is called in profiles and statistics. */
-import { HOST_WORK } from "../../cpu/host-work.ts";
+import type { HostWorkName } from "../../cpu/host-work.ts";
 import { OPERATION_NAMES } from "../../isa/system/operation-names.ts";
 
 /** `devices`: of the machine, by the number in `detail`. */
-export function workName(work: number, detail: number, devices: readonly string[]): string {
-  switch (HOST_WORK[work]) {
+export function workName(work: HostWorkName, detail: number, devices: readonly string[]): string {
+  switch (work) {
     case "decode":
       return "decoder";
     case "compile":

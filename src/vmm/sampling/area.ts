@@ -50,6 +50,8 @@ const DOUBLES = [
   "topOfStack",
   /** What the machine's clock showed when it began, in nanoseconds. */
   "begunAt",
+  /** Instructions retired while it was watched. */
+  "retired",
 ] as const;
 type Double = (typeof DOUBLES)[number];
 

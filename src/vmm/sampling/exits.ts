@@ -14,8 +14,8 @@ for (const name of HOST_WORK) {
 }
 /** Of the logarithm of the time in nanoseconds, to base 2. */
 export const EXIT_BUCKETS = 32;
-/** Count, nanoseconds in all, shortest, longest; then the buckets. */
-const NUMBERS = 4 + EXIT_BUCKETS;
+/** Count, nanoseconds in all, shortest, longest, sum of the squares; then the buckets. */
+const NUMBERS = 5 + EXIT_BUCKETS;
 export const EXITS_SIZE = rows * NUMBERS * Float64Array.BYTES_PER_ELEMENT;
 
 export interface ExitRow {
@@ -26,6 +26,8 @@ export interface ExitRow {
   readonly total: number;
   readonly least: number;
   readonly most: number;
+  /** Sum of the squares, for the spread. */
+  readonly squares: number;
   /** How many took from 2^i to below 2^(i+1) nanoseconds. */
   readonly buckets: readonly number[];
 }
@@ -50,7 +52,8 @@ export class ExitTable {
     numbers[row + 1]! += took;
     if (count === 0 || took < numbers[row + 2]!) numbers[row + 2] = took;
     if (took > numbers[row + 3]!) numbers[row + 3] = took;
-    numbers[row + 4 + Math.min(EXIT_BUCKETS - 1, 31 - Math.clz32(Math.max(1, took)))]!++;
+    numbers[row + 4]! += took * took;
+    numbers[row + 5 + Math.min(EXIT_BUCKETS - 1, 31 - Math.clz32(Math.max(1, took)))]!++;
   }
 
   /** All that happened at all. */
@@ -58,21 +61,11 @@ export class ExitTable {
     return HOST_WORK.flatMap((work) =>
       Array.from({ length: DETAILS[work] ?? 1 }, (_, detail) => {
         const row = (FIRST[WORK[work]]! + detail) * NUMBERS;
-        const [count, total, least, most] = this.#numbers.subarray(row, row + 4) as unknown as [
-          number,
-          number,
-          number,
-          number,
-        ];
-        return {
-          work,
-          detail,
-          count,
-          total,
-          least,
-          most,
-          buckets: [...this.#numbers.subarray(row + 4, row + NUMBERS)],
-        };
+        const [count = 0, total = 0, least = 0, most = 0, squares = 0, ...buckets] = this.#numbers.subarray(
+          row,
+          row + NUMBERS,
+        );
+        return { work, detail, count, total, least, most, squares, buckets };
       }).filter(({ count }) => count > 0),
     );
   }

@@ -6,6 +6,7 @@ import type { ExitTable } from "./exits.ts";
 
 /** What a vCPU has to offer to be watched. */
 export interface WatchedVcpu {
+  readonly instructions: number;
   sample(ports: SamplingPorts | undefined): void;
   watchWork(work: HostWork | undefined): void;
 }
@@ -29,6 +30,8 @@ const DEEPEST = 16;
 export class Watch implements HostWork {
   readonly #p: WatchPorts;
   readonly #counts: boolean;
+  /** Instructions retired when it began. */
+  readonly #before: number;
   /** What the thread does, the outermost first: kind, detail, since when. */
   readonly #works = new Int32Array(DEEPEST);
   readonly #details = new Float64Array(DEEPEST);
@@ -43,6 +46,7 @@ export class Watch implements HostWork {
     area.devices = ports.deviceNames;
     area.setNumber("begunAt", ports.now());
     this.#counts = (wanted & WANTED.exits) !== 0;
+    this.#before = vcpu.instructions;
     vcpu.watchWork(this);
     if ((wanted & WANTED.samples) !== 0) vcpu.sample(ports.capture());
     this.#works[0] = WORK.loop;
@@ -53,6 +57,7 @@ export class Watch implements HostWork {
   /** Nobody watches any more. */
   stop(): void {
     const { area, vcpu } = this.#p;
+    area.setNumber("retired", vcpu.instructions - this.#before);
     vcpu.sample(undefined);
     vcpu.watchWork(undefined);
     area.set("begun", 0);

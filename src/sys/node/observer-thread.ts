@@ -1,0 +1,79 @@
+/** The host's end of the thread that looks into a guest. */
+import { MessageChannel, Worker } from "node:worker_threads";
+import { VivError } from "../../base/index.ts";
+import type { ObserverStart } from "../../vmm/observer/observer.ts";
+import type { ObserverMessage, ObserverOrder, ObserverReply } from "./observer-worker.ts";
+
+/** A thread that nobody asks anything holds its memory no longer. */
+const IDLE_MS = 60_000;
+
+export interface OrderUnderWay {
+  /** Settles when all parts were taken. Rejects with a VivError. */
+  readonly answer: Promise<unknown>;
+  /** That is enough: what records or counts ends. */
+  stop(): void;
+}
+
+export type PartListener = (part: Extract<ObserverReply, { kind: "part" }>) => Promise<void> | void;
+
+export class ObserverThread {
+  readonly #start: ObserverStart;
+  readonly #version: string;
+  #worker: Worker | undefined;
+  #orders = 0;
+  #idle: NodeJS.Timeout | undefined;
+  #crash: ((error: unknown) => void)[] = [];
+
+  constructor(start: ObserverStart, version: string) {
+    this.#start = start;
+    this.#version = version;
+  }
+
+  order(order: ObserverOrder, onPart: PartListener = () => undefined): OrderUnderWay {
+    const worker = this.#running();
+    const { port1, port2 } = new MessageChannel();
+    this.#orders++;
+    clearTimeout(this.#idle);
+    let taken: Promise<void> = Promise.resolve();
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.#crash.push(reject);
+      port1.on("message", (reply: ObserverReply) => {
+        if (reply.kind === "part") taken = taken.then(() => onPart(reply));
+        else if (reply.kind === "answer") taken.then(() => resolve(reply.answer), reject);
+        else reject(new VivError(reply.code, reply.message));
+      });
+      port1.on("close", () => reject(new VivError("guest.gone", "the guest is gone")));
+    }).finally(() => {
+      port1.close();
+      this.#orders--;
+      if (this.#orders === 0) this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
+    });
+    answer.catch(() => undefined);
+    worker.postMessage({ kind: "order", order, port: port2 } satisfies ObserverMessage, [port2]);
+    return { answer, stop: () => port1.postMessage("stop") };
+  }
+
+  /** Ends the thread; it is made anew when somebody asks again. */
+  close(): void {
+    clearTimeout(this.#idle);
+    void this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+
+  #running(): Worker {
+    if (this.#worker) return this.#worker;
+    const worker = new Worker(new URL("observer-worker.js", import.meta.url), {
+      name: "vivarium observer",
+      stderr: true,
+    });
+    worker.unref();
+    worker.on("error", (error) => {
+      this.#worker = undefined;
+      const failed = new VivError("guest.look-failed", `looking into the guest failed (${String(error)})`);
+      for (const reject of this.#crash.splice(0)) reject(failed);
+    });
+    worker.postMessage({ kind: "start", version: this.#version, ...this.#start } satisfies ObserverMessage);
+    this.#worker = worker;
+    return worker;
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Looks into a guest for whoever may: its lists, its stacks, its profile. Lives on a thread of its own and shares the machine's memory; the
+ * machine does not wait for it.
+ */
+import { VivError } from "../../base/index.ts";
+import type { Profile, ProfileInfo } from "../../perf/profile.ts";
+import { Ticker } from "../sampling/ticker.ts";
+import { attachmentsOf } from "./attachments.ts";
+import { exitReport } from "./exit-report.ts";
+import { GuestView } from "./guest-view.ts";
+import { type FileHole, inspect, readGuestFile } from "./inspect.ts";
+import type { ExitReport, GuestAttachments, InspectOrder, RecordOrder } from "./orders.ts";
+import { Recorder } from "./recorder.ts";
+
+export interface ObserverStart {
+  readonly memory: WebAssembly.Memory;
+  readonly ramSize: number;
+  /** Of the machine's HostLink. */
+  readonly link: SharedArrayBuffer;
+  readonly opaque: boolean;
+}
+
+/** The observer's own thread. */
+export interface ObserverHost {
+  /** Nanoseconds of a monotonic clock. */
+  now(): number;
+  /** Milliseconds since 1970. */
+  wallTime(): number;
+  /** Settles after about so many milliseconds, and lets orders in meanwhile. */
+  pause(milliseconds: number): Promise<void>;
+  /** What of the host a profile says. */
+  readonly about: Pick<ProfileInfo, "hostname" | "hostKernel" | "cpu" | "cpus" | "version">;
+}
+
+/** How often waiting tasks are looked at for an off-CPU profile, at most: each look reads all their stacks. */
+const LEAST_OFF_CPU_MS = 10;
+const NS_PER_MS = 1e6;
+/** A machine that runs looks every half a millisecond. */
+const PATIENCE_MS = 200;
+
+const opaque = (): VivError =>
+  new VivError(
+    "guest.opaque",
+    "this guest was started with --opaque: nobody may look inside; it can be profiled by address",
+  );
+
+export class Observer {
+  readonly #start: ObserverStart;
+  readonly #host: ObserverHost;
+  readonly #view: GuestView;
+  readonly #ticker: Ticker;
+  /** Somebody records or counts: the machine has one sample area. */
+  #busy = false;
+
+  constructor(start: ObserverStart, host: ObserverHost) {
+    this.#start = start;
+    this.#host = host;
+    this.#view = new GuestView(start);
+    this.#ticker = new Ticker(start);
+  }
+
+  /** Rows, fit for JSON. Throws VivError. */
+  inspect(order: InspectOrder): unknown {
+    if (this.#start.opaque) throw opaque();
+    return inspect(this.#view, order);
+  }
+
+  /** Throws VivError. */
+  readFile(path: string, onHole: (hole: FileHole) => void): Iterable<Uint8Array> {
+    if (this.#start.opaque) throw opaque();
+    return readGuestFile(this.#view, path, onHole);
+  }
+
+  /**
+   * Samples until `stop` settles. `give` takes the profile, or with `every` one after the other; the attachments go with the last. Throws
+   * VivError.
+   */
+  record(
+    order: RecordOrder,
+    stop: Promise<void>,
+    give: (profile: Profile, attachments: GuestAttachments | undefined) => Promise<void>,
+  ): Promise<void> {
+    return this.#alone(async () => {
+      const { event, period } = order;
+      if (event === "off-cpu" && this.#start.opaque) throw opaque();
+      let over = false;
+      const stopped = stop.finally(() => {
+        over = true;
+      });
+      const clocked = event === "cpu-clock";
+      const make = () =>
+        new Recorder({
+          view: this.#view,
+          area: this.#ticker.area,
+          guest: order.guest,
+          tick: clocked ? period : undefined,
+          flat: !order.callGraph,
+        });
+      let recorder = make();
+      if (event !== "off-cpu") this.#ticker.start({ period: clocked ? 0 : period });
+      try {
+        const begun = this.#host.now();
+        let since = begun;
+        let startedAt = this.#host.wallTime();
+        let next = begun;
+        while (!over) {
+          const now = this.#host.now();
+          if (event === "off-cpu") recorder.takeWaiting(now - since, period, now);
+          else {
+            if (clocked && now >= next) this.#ticker.tick();
+            recorder.take(now);
+          }
+          // What was missed is not made up for: the ticks of a moment would all see the same.
+          next = Math.max(next + this.#distance(order), now);
+          await Promise.race([this.#host.pause((next - this.#host.now()) / NS_PER_MS), stopped]);
+          if (order.every === 0 || this.#host.now() - since < order.every * NS_PER_MS) continue;
+          await give(recorder.finish(this.#info(order, startedAt, since)), undefined);
+          recorder = make();
+          since = this.#host.now();
+          startedAt = this.#host.wallTime();
+        }
+        if (event !== "off-cpu") {
+          await this.#stopped();
+          recorder.take(this.#host.now());
+        }
+        const profile = recorder.finish(this.#info(order, startedAt, since));
+        const kernel = this.#start.opaque ? undefined : this.#view.kernel();
+        await give(profile, order.every === 0 ? attachmentsOf(kernel, recorder.files.whole) : undefined);
+      } finally {
+        this.#ticker.stop();
+      }
+    });
+  }
+
+  /** Counts exits until `stop` settles. Throws VivError. */
+  count(stop: Promise<void>): Promise<ExitReport> {
+    return this.#alone(async () => {
+      const begun = this.#host.now();
+      this.#ticker.start({ exits: true });
+      try {
+        await stop;
+      } finally {
+        await this.#stopped();
+      }
+      const { area, exits } = this.#ticker;
+      return exitReport(exits, area.devices, this.#host.now() - begun, area.number("retired"));
+    });
+  }
+
+  /** Ends watching; settles when the machine has noticed, which a paused one does later. */
+  async #stopped(): Promise<void> {
+    this.#ticker.stop();
+    const until = this.#host.now() + PATIENCE_MS * NS_PER_MS;
+    while (this.#ticker.begun && this.#host.now() < until) await this.#host.pause(1);
+  }
+
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#busy) {
+      throw new VivError(
+        "perf.busy",
+        "somebody else records this guest, or counts its exits, right now: try again when they are done",
+      );
+    }
+    this.#busy = true;
+    try {
+      return await work();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Nanoseconds to the next tick: not always the same, so that nothing in the guest can keep step. */
+  #distance({ event, period }: RecordOrder): number {
+    if (event === "instructions") return NS_PER_MS;
+    if (event === "off-cpu") return Math.max(period, LEAST_OFF_CPU_MS * NS_PER_MS);
+    return period * (0.75 + 0.5 * Math.random());
+  }
+
+  #info({ event, period }: RecordOrder, startedAt: number, since: number): ProfileInfo {
+    return {
+      event,
+      unit: event === "instructions" ? "instructions" : "ns",
+      period,
+      startedAt,
+      duration: this.#host.now() - since,
+      command: [],
+      lost: this.#ticker.area.get("lost"),
+      ...this.#host.about,
+    };
+  }
+}
