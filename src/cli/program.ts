@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { CONFIG_ROWS, describeRow, type MachineConfig } from "../vmm/config.ts";
+import { addPerfCommands } from "./perf/program.ts";
+import { RECORDINGS } from "./perf/recordings.ts";
 import { addGuestCommands, type GuestActions } from "./program-guests.ts";
 import type { Verbosity } from "./verbosity.ts";
 
@@ -92,9 +94,11 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     } else run.error("error: no command after --: name one, as in viv run -- uname -a");
   });
 
-  addGuestCommands(program, actions, command, (ends) => {
+  const runs = (ends: Promise<number>): void => {
     status = ends;
-  });
+  };
+  addGuestCommands(program, actions, command, runs);
+  addPerfCommands(program, runs, RECORDINGS);
 
   const image = program.command("image").description("the default guest's images");
   const json = ["--json", "as JSON"] as const;

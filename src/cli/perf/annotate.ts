@@ -34,7 +34,7 @@ export async function annotateCommand(ports: PerfPorts, symbol: string, flags: A
       `${targets.length} functions are named ${symbol}: choose with --address, --guest or --dso`,
     );
   }
-  const annotation = annotate(names, target.symbol, codeOf, filter);
+  const annotation = codeOf && annotate(names, target.symbol, codeOf, filter);
   if (annotation === undefined) throw new VivError("perf.code", `the recording has no code of ${symbol}`);
   await printLines(annotationText(annotation, profile.info.unit));
   return EXIT.ok;

@@ -4,8 +4,8 @@ import type { CodeOf } from "../../perf/report/annotate.ts";
 
 export interface Recording {
   readonly profile: Profile;
-  /** Guest code that was recorded with it. */
-  readonly codeOf: CodeOf;
+  /** Guest code that was recorded with it; absent where none was. */
+  readonly codeOf?: CodeOf;
 }
 
 /** A file's content, part by part. */

@@ -41,7 +41,7 @@ async function browse({ profile, codeOf }: Recording, options: ReportOptions): P
   const { annotate, annotationTitle } = await import("../../perf/report/annotate.ts");
   const names = new FrameNames(profile);
   const browser = new Browser(profile, options, (symbol) => {
-    const annotation = annotate(names, symbol, codeOf, options.filter);
+    const annotation = codeOf && annotate(names, symbol, codeOf, options.filter);
     if (annotation === undefined) return { problem: `The recording has no code of ${annotationTitle(names, symbol)}` };
     return { title: annotationTitle(names, symbol), lines: annotationLines(annotation) };
   });

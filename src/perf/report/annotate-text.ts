@@ -1,8 +1,8 @@
 /** An annotated function as text: share, address, arrows of the jumps inside, instruction. */
 
 import { forTerminal } from "../../guest/escape.ts";
+import { hexadecimal } from "../names.ts";
 import type { AnnotatedInstruction, Annotation } from "./annotate.ts";
-import { hexadecimal } from "./frame-names.ts";
 
 export interface AnnotationLine {
   /** In percent of the function's samples. */

@@ -6,27 +6,12 @@
  * A sample without any stack has a frame, too: one for each mode, behind the profile's own.
  */
 import { formatGva } from "../../guest/memory.ts";
+import { dsoShortName, frameName, hexadecimal, NO_STACK, UNKNOWN } from "../names.ts";
 import { MODES, type Profile } from "../profile.ts";
 import { Ids } from "./ids.ts";
 
-export const UNKNOWN_DSO = "[unknown]";
-const NO_STACK = "[no stack]";
 /** As perf marks where a symbol ran, by mode: guest kernel, guest user, host, and `-` for a task that sleeps. */
 const MARKS: readonly string[] = ["g", "u", ".", "-"];
-
-/** The name perf gives a DSO without -v. */
-export function dsoShortName(profile: Profile, dso: number): string {
-  const row = profile.dsos[dso];
-  if (row === undefined || row.kind === "unknown") return UNKNOWN_DSO;
-  switch (row.kind) {
-    case "kernel":
-      return row.guest < 0 ? "[kernel.kallsyms]" : `[guest.kernel.kallsyms.${profile.guests[row.guest]?.hostPid ?? 0}]`;
-    case "module":
-      return row.name.startsWith("[") ? row.name : `[${row.name}]`;
-    default:
-      return row.name.slice(row.name.lastIndexOf("/") + 1) || row.name || UNKNOWN_DSO;
-  }
-}
 
 /** By DSO: where a module lies. A module is loaded anywhere, and perf counts from its start. */
 function basesOf({ dsos, kernelMaps }: Profile): ReadonlyMap<number, number> {
@@ -51,7 +36,7 @@ export class FrameNames {
     this.dsoClass = new Int32Array(this.count);
     this.functionClass = new Int32Array(this.count);
     const dsoIds = new Ids<string>();
-    const unknown = dsoIds.of(UNKNOWN_DSO);
+    const unknown = dsoIds.of(UNKNOWN);
     const classOfDso = profile.dsos.map((_, dso) => dsoIds.of(dsoShortName(profile, dso)));
     this.#dsoNames = dsoIds.keys;
     const functions = new Ids<string>();
@@ -97,19 +82,15 @@ export class FrameNames {
   }
   /** With its folders, where it is a file. */
   dsoPath(frame: number): string {
-    return this.profile.dsos[this.profile.frames.dso[frame] ?? -1]?.name ?? UNKNOWN_DSO;
+    return this.profile.dsos[this.profile.frames.dso[frame] ?? -1]?.name ?? UNKNOWN;
   }
   hasDso(frame: number): boolean {
     return (this.profile.frames.dso[frame] ?? -1) >= 0;
   }
 
-  /** The symbol's name; of what is no code what it stands for; undefined where nothing is known but an address. */
+  /** Undefined where nothing is known but an address. */
   symbol(frame: number): string | undefined {
-    const { frames, symbols, dsos } = this.profile;
-    const symbol = symbols[frames.symbol[frame] ?? -1];
-    if (symbol !== undefined) return symbol.name;
-    const dso = dsos[frames.dso[frame] ?? -1];
-    return dso?.kind === "label" || dso?.kind === "host" ? dso.name : undefined;
+    return frameName(this.profile, frame);
   }
   symbolStart(frame: number): number {
     return this.profile.symbols[this.profile.frames.symbol[frame] ?? -1]?.start ?? this.address(frame);
@@ -134,6 +115,3 @@ export class FrameNames {
     return frame < this.count - MODES.length;
   }
 }
-
-/** An address with the digits it needs. */
-export const hexadecimal = (address: number): string => `0x${formatGva(address).replace(/^0+(?=.)/, "")}`;

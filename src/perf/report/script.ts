@@ -1,9 +1,10 @@
 /** Each sample by itself, as `perf script` writes it: a heading, then its frames from the innermost out. */
 
 import { forTerminal } from "../../guest/escape.ts";
+import { hexadecimal } from "../names.ts";
 import { MODES } from "../profile.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
-import { type FrameNames, hexadecimal } from "./frame-names.ts";
+import type { FrameNames } from "./frame-names.ts";
 
 const NS_PER_S = 1e9;
 const NS_PER_US = 1e3;

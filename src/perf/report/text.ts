@@ -73,6 +73,8 @@ export function chainOf(first: Call): readonly [Call, ...Call[]] {
 
 function* graphLines(report: Report, row: ReportRow, limit: number): Generator<string> {
   const least = (limit / 100) * report.total;
+  // No branch of it can be large enough.
+  if (row.total < least) return;
   let calls = callsOf(report, row).filter((call) => call.weight >= least);
   let margin = MARGIN;
   let written = false;
