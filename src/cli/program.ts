@@ -1,10 +1,13 @@
 /** The command line as commander sees it. The flags of a machine come from the configuration's table. */
-import { readFileSync } from "node:fs";
+
 import { Command, Option } from "commander";
+import { version } from "../sys/node/version.ts";
 import { CONFIG_ROWS, describeRow, type MachineConfig } from "../vmm/config.ts";
 import { addPerfCommands } from "./perf/program.ts";
+import { addLivePerfCommands } from "./perf/program-live.ts";
 import { RECORDINGS } from "./perf/recordings.ts";
 import { addGuestCommands, type GuestActions } from "./program-guests.ts";
+import { addInspectCommand } from "./program-inspect.ts";
 import type { Verbosity } from "./verbosity.ts";
 
 /** What each command does; `main.ts` brings the real ones, tests others. Each returns the exit status. */
@@ -23,17 +26,14 @@ interface Streams {
   err(text: string): void;
 }
 
-const version = (): string => {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-};
-
 const EXAMPLES = `
 Examples:
   viv run                                     a shell in the default guest
   viv run -- uname -a                         one command in it; its exit status is ours
   viv run -d --name web -- httpd -f           a guest that goes on by itself; viv ps, logs, exec and stop find it
   viv run --kernel bzImage --initrd root.gz --append console=ttyS0
+  viv inspect web tasks                       what runs inside, read out of its memory
+  viv perf record --seconds 10 web            where its time goes; viv perf report shows it
 `;
 
 const LOCKSTEP =
@@ -98,7 +98,9 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
     status = ends;
   };
   addGuestCommands(program, actions, command, runs);
-  addPerfCommands(program, runs, RECORDINGS);
+  const perf = addPerfCommands(program, runs, RECORDINGS);
+  addLivePerfCommands(perf, command, runs);
+  addInspectCommand(program, runs);
 
   const image = program.command("image").description("the default guest's images");
   const json = ["--json", "as JSON"] as const;
@@ -133,9 +135,10 @@ export async function runProgram(argv: readonly string[], actions: Actions, stre
       status = actions.doctor({ json: flags.json === true });
     });
 
-  const [first] = ours;
-  if (command !== undefined && first !== "run" && first !== "exec") {
-    program.error("error: -- and a command go with viv run and viv exec");
+  const [first = "", second = ""] = ours;
+  const takesCommand = first === "run" || first === "exec" || (first === "perf" && ["record", "stat"].includes(second));
+  if (command !== undefined && !takesCommand) {
+    program.error("error: -- and a command go with viv run, viv exec, viv perf record and viv perf stat");
   }
   await program.parseAsync([...ours], { from: "user" });
   return (await status) ?? 0;

@@ -16,12 +16,15 @@ import {
   VirtualMachine,
   type VirtualMachineOptions,
 } from "../../vmm/index.ts";
+import type { ObserverStart } from "../../vmm/observer/observer.ts";
 import type { GuestRow } from "../../vmm/registry/guest.ts";
 import type { RemoteVm } from "../../vmm/registry/remote-vm.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
 import { unpackedKernel } from "./kernel-cache.ts";
 import { makeMachineThread } from "./machine-thread.ts";
+import type { ObserverThread } from "./observer-thread.ts";
 import type { Listing } from "./registry/listing.ts";
+import { version } from "./version.ts";
 
 /** How often is looked where the machine's thread is, for statistics. */
 const SAMPLE_MS = 1;
@@ -49,10 +52,17 @@ export class Vm extends VirtualMachine {
   /** Why a guest that was given no name has none, where that was not asked for: there is no place for the registry. */
   readonly unlisted: VivError | undefined;
   readonly #listing: Listing | undefined;
+  readonly #observed: ObserverStart;
+  #observer: Promise<ObserverThread> | undefined;
 
   /** Made by `Vm.start`. */
-  private constructor(options: VirtualMachineOptions, listing: Listing | VivError | undefined) {
+  private constructor(
+    options: VirtualMachineOptions,
+    listing: Listing | VivError | undefined,
+    observed: ObserverStart,
+  ) {
     super(options);
+    this.#observed = observed;
     if (listing instanceof VivError) this.unlisted = listing;
     else {
       this.#listing = listing;
@@ -68,6 +78,14 @@ export class Vm extends VirtualMachine {
   /** Twelve hexadecimal digits, made anew for every guest; undefined where it is not listed. */
   get id(): string | undefined {
     return this.#listing?.entry.id;
+  }
+
+  /** The thread that looks inside, made when it is first asked something. */
+  observer(): Promise<ObserverThread> {
+    this.#observer ??= import("./observer-thread.ts").then(
+      (module) => new module.ObserverThread(this.#observed, version()),
+    );
+    return this.#observer;
   }
 
   /** This user's guests, whichever process runs them, by name. Throws VivError `registry.unsafe`. */
@@ -117,12 +135,14 @@ export class Vm extends VirtualMachine {
       random: (into) => void randomFillSync(into),
       delay: (milliseconds) => delay(milliseconds, undefined, { ref: false }),
     };
-    return new Vm(machine, await listing);
+    const watched = { memory, ramSize: config.memory, link: thread.link.buffer, opaque: config.opaque };
+    return new Vm(machine, await listing, watched);
   }
 
   /** Switches the machine off, as pulling the plug would; settles when it is gone, and those who are connected to it know. */
   override async stop(): Promise<void> {
     await super.stop();
+    (await this.#observer)?.close();
     await this.#listing?.close();
   }
 }

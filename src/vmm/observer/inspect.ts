@@ -73,8 +73,7 @@ export function inspect(view: GuestView, { what, pid, path }: InspectOrder): unk
       const process = processOf(look, pid);
       return listOpenFiles(look, process.at, rootOf(look, process.at));
     }
-    case "ls":
-    case "stat": {
+    case "ls": {
       const files = filesOf(look);
       const users = tryRead(() => readUsers(look, files));
       return { ...files.list(files.find(path ?? "/")), users: users && [...users] };

@@ -10,7 +10,6 @@ export const INSPECTIONS = {
   files: { pid: true },
   ls: { path: true },
   cat: { path: true },
-  stat: { path: true },
   dmesg: {},
   stack: { pid: true },
   mounts: {},

@@ -1,0 +1,106 @@
+/** The commands of `viv perf` that watch guests which run, as commander sees them. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { RECORD_EVENTS } from "../../vmm/observer/orders.ts";
+import { DEFAULT_RECORDING } from "./options.ts";
+import type { RecordFlags } from "./record.ts";
+import type { StatFlags } from "./stat.ts";
+import type { TopFlags } from "./top.ts";
+
+/** As perf's own examples have it: no multiple of the guest's timer. */
+const FREQUENCY = 999;
+const MOST_FREQUENCY = 10_000;
+const PERIOD = 1_000_000;
+const LEAST_PERIOD = 10_000;
+/** Waiting tasks do not move much. */
+const OFF_CPU_FREQUENCY = 19;
+const MOST_SECONDS = 86_400;
+
+const numberFrom =
+  (least: number, most: number, what: string) =>
+  (given: string): number => {
+    const value = Number(given);
+    if (given.trim() !== "" && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Give ${what} from ${least} to ${most}.`);
+  };
+const seconds = numberFrom(0.001, MOST_SECONDS, "seconds");
+
+const guestsOf = (command: Command): Command =>
+  command
+    .argument("[name...]", "guests; without any, all of them")
+    .option("-a, --all", "all guests", false)
+    .option("--seconds <n>", "stop after so long", seconds);
+
+interface Sampling {
+  readonly event: RecordFlags["event"];
+  readonly freq?: number;
+  readonly count?: number;
+}
+const samplingOf = (command: Command, events: readonly string[]): Command =>
+  command
+    .addOption(new Option("-e, --event <event>", "what to sample by").choices(events).default(events[0]))
+    .option("-F, --freq <n>", "samples a second", numberFrom(1, MOST_FREQUENCY, "samples a second"))
+    .option("-c, --count <n>", "with -e instructions: one in so many", numberFrom(LEAST_PERIOD, 1e9, "instructions"));
+
+const ratesOf = ({ event, freq, count }: Sampling) => ({
+  event,
+  frequency: freq ?? (event === "off-cpu" ? OFF_CPU_FREQUENCY : FREQUENCY),
+  period: count ?? PERIOD,
+});
+
+/** `command`: what came after --. */
+export function addLivePerfCommands(
+  perf: Command,
+  command: readonly string[] | undefined,
+  run: (status: Promise<number>) => void,
+): void {
+  samplingOf(guestsOf(perf.command("record")), RECORD_EVENTS)
+    .description("sample guests until Ctrl-C, for some seconds, or while a command of the host runs")
+    .usage("[options] [name...] [-- command...]")
+    .option("-g, --call-graph", "with callers (the default; --no-call-graph: without)", true)
+    .addOption(new Option("--no-call-graph").hideHelp())
+    .option("--off-cpu", "sample where waiting tasks wait instead, as -e off-cpu")
+    .option("-o, --output <dir>", "where the recording goes; one that is there is kept as DIR.old", DEFAULT_RECORDING)
+    .action(
+      (
+        names: string[],
+        flags: Sampling & Pick<RecordFlags, "callGraph" | "output" | "all"> & { seconds?: number; offCpu?: true },
+      ) => {
+        const event = flags.offCpu ? "off-cpu" : flags.event;
+        const { callGraph, output, all } = flags;
+        const options: RecordFlags = {
+          ...ratesOf({ ...flags, event }),
+          callGraph,
+          output,
+          all,
+          seconds: flags.seconds,
+        };
+        run(import("./record.ts").then(({ recordCommand }) => recordCommand(names, options, command)));
+      },
+    );
+
+  samplingOf(
+    perf
+      .command("top")
+      .argument("[name...]", "guests; without any, all of them")
+      .option("-a, --all", "all guests", false),
+    ["cpu-clock", "instructions"],
+  )
+    .description("where guests are right now, on this terminal")
+    .option("-d, --delay <seconds>", "between two looks", seconds, 2)
+    .option("-s, --sort <keys>", "what makes a row")
+    .action((names: string[], flags: Sampling & Pick<TopFlags, "all" | "delay"> & { sort?: string }) => {
+      const { all, delay, sort } = flags;
+      const options: TopFlags = { ...ratesOf(flags), all, delay, ...(sort === undefined ? {} : { sort }) };
+      run(import("./top.ts").then(({ topCommand }) => topCommand(names, options)));
+    });
+
+  guestsOf(perf.command("stat"))
+    .description("count why guests leave guest code, how often and for how long")
+    .usage("[options] [name...] [-- command...]")
+    .addOption(new Option("--sort <by>", "order of the reasons").choices(["time", "samples"]).default("time"))
+    .option("--histogram", "how long exits took, in powers of two", false)
+    .option("--json", "as JSON", false)
+    .action((names: string[], flags: StatFlags) => {
+      run(import("./stat.ts").then(({ statCommand }) => statCommand(names, flags, command)));
+    });
+}

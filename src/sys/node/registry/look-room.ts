@@ -1,0 +1,76 @@
+/** Requests of those who look inside: passed on to the guest's observer, and what it finds passed back. */
+import { encodeUtf8 } from "../../../base/index.ts";
+import { encodePart } from "../../../vmm/observer/parts.ts";
+import { LOOK } from "../../../vmm/observer/requests.ts";
+import type { ControlRoom } from "../../../vmm/registry/guest-control.ts";
+import type { ObserverThread } from "../observer-thread.ts";
+
+/** A machine of this host has one. */
+interface Observed {
+  observer(): Promise<ObserverThread>;
+}
+
+/** How long what the guest says of itself is shown before it is read again. */
+const CLAIMS_AGE_MS = 5_000;
+
+export const lookInside: ControlRoom = (guest, controls) => {
+  const observer = () => (guest.vm as unknown as Observed).observer();
+  const { entry } = guest;
+
+  if (!entry.opaque) {
+    let claims: { hostname?: string; kernel?: string } = {};
+    let readAt = Number.NEGATIVE_INFINITY;
+    guest.claims = () => {
+      if (performance.now() - readAt > CLAIMS_AGE_MS) {
+        readAt = performance.now();
+        void observer()
+          .then((thread) => thread.order({ kind: "inspect", what: "names" }).answer)
+          .then(
+            (names) => {
+              claims = names as typeof claims;
+            },
+            // It still boots, or is no Linux.
+            () => undefined,
+          );
+      }
+      return claims;
+    };
+  }
+
+  controls.handle(LOOK.inspect, async ({ parameters, output }) => {
+    const rows = await (await observer()).order({ kind: "inspect", ...parameters }).answer;
+    await output.rows.write(encodeUtf8(JSON.stringify(rows)));
+    return {};
+  });
+  controls.handle(LOOK.readFile, async ({ parameters, output }) => {
+    const thread = await observer();
+    const { answer } = thread.order({ kind: "cat", ...parameters }, ({ bytes }) => output.bytes.write(bytes));
+    return (await answer) as { holes: { offset: number; length: number; why: string }[] };
+  });
+  controls.handle(LOOK.record, async ({ parameters, output, onMessage, onCancel }) => {
+    const thread = await observer();
+    const about = {
+      name: entry.name,
+      hostPid: entry.pid,
+      vcpuThreads: [guest.vm.threadId ?? entry.pid],
+      opaque: entry.opaque,
+    };
+    const under = thread.order(
+      { kind: "record", ...parameters, guest: about },
+      async ({ name, about: said, bytes }) => {
+        for (const piece of encodePart({ name, about: { ...said }, bytes })) await output.parts.write(piece);
+      },
+    );
+    onMessage(() => under.stop());
+    onCancel(() => under.stop());
+    await under.answer;
+    return {};
+  });
+  controls.handle(LOOK.exits, async ({ output, onMessage, onCancel }) => {
+    const under = (await observer()).order({ kind: "exits" });
+    onMessage(() => under.stop());
+    onCancel(() => under.stop());
+    await output.report.write(encodeUtf8(JSON.stringify(await under.answer)));
+    return {};
+  });
+};
