@@ -35,14 +35,22 @@ export class ObserverThread {
     this.#orders++;
     clearTimeout(this.#idle);
     let taken: Promise<void> = Promise.resolve();
+    let answered = false;
     const answer = new Promise<unknown>((resolve, reject) => {
       this.#crash.push(reject);
       port1.on("message", (reply: ObserverReply) => {
-        if (reply.kind === "part") taken = taken.then(() => onPart(reply));
-        else if (reply.kind === "answer") taken.then(() => resolve(reply.answer), reject);
+        if (reply.kind === "part") {
+          taken = taken.then(() => onPart(reply));
+          return;
+        }
+        answered = true;
+        if (reply.kind === "answer") taken.then(() => resolve(reply.answer), reject);
         else reject(new VivError(reply.code, reply.message));
       });
-      port1.on("close", () => reject(new VivError("guest.gone", "the guest is gone")));
+      port1.on("close", () => {
+        // Otherwise what came before is still being taken.
+        if (!answered) reject(new VivError("guest.gone", "the guest is gone"));
+      });
     }).finally(() => {
       port1.close();
       this.#orders--;
