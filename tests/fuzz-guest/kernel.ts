@@ -12,57 +12,20 @@ import { RecentKernels } from "../../src/guest/kernel-cache.ts";
 import type { LinuxKernel } from "../../src/guest/linux-kernel.ts";
 import { PhysicalMemory, Unreadable } from "../../src/guest/memory.ts";
 import { currentTask, perCpu } from "../../src/guest/per-cpu.ts";
-import { Random } from "../fuzz/random.ts";
+import type { Random } from "../fuzz/random.ts";
 import { SYNTHETIC_LAYOUTS, type SyntheticKernel, syntheticKernel } from "../guest/synthetic-kernel.ts";
 import { MODULE_LAYOUTS, moduleBtf } from "../guest/synthetic-modules.ts";
+import { type FuzzOptions, type FuzzResult, runCases } from "./cases.ts";
 
-export interface FuzzResult {
-  readonly cases: number;
-  /** Cases in which a kernel was found all the same. */
-  readonly found: number;
-  /** What went wrong, with what to run again. */
-  readonly failures: readonly string[];
-  /** Of the longest case. */
-  readonly slowest: { readonly index: number; readonly milliseconds: number };
-}
-
-export interface FuzzOptions {
-  readonly seed: number;
-  readonly count: number;
-  /** The first case's number. */
-  readonly from?: number;
-  /** A case that takes longer is a failure. */
-  readonly limit?: number;
-  /** Milliseconds, from any start. */
-  readonly now: () => number;
-}
-
-/** No case comes near it. */
-const LIMIT_MS = 10_000;
 /** Symbols of a found kernel that are looked at. */
 const LOOKS = 2_000;
 
-export function fuzzGuestKernel({ seed, count, from = 0, limit = LIMIT_MS, now }: FuzzOptions): FuzzResult {
-  const failures: string[] = [];
-  let found = 0;
-  let slowest = { index: from, milliseconds: 0 };
+export function fuzzGuestKernel(options: FuzzOptions): FuzzResult {
   const cache = new RecentKernels();
-  for (let index = from; index < from + count; index++) {
-    const random = new Random(seed, index);
-    const began = now();
-    const kind = random.pick(KINDS);
-    try {
-      if (kind.run(random, cache)) found++;
-    } catch (error) {
-      const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      failures.push(`seed ${seed} case ${index} (${kind.name}): ${what}`);
-    }
-    const milliseconds = now() - began;
-    if (milliseconds > limit)
-      failures.push(`seed ${seed} case ${index} (${kind.name}) took ${milliseconds.toFixed(0)} ms`);
-    if (milliseconds > slowest.milliseconds) slowest = { index, milliseconds };
-  }
-  return { cases: count, found, failures, slowest };
+  return runCases(
+    options,
+    KINDS.map(({ name, run }) => ({ name, run: (random) => run(random, cache) })),
+  );
 }
 
 interface Kind {

@@ -25,7 +25,8 @@ import { listProcesses } from "../../src/guest/tasks.ts";
 import { readUsers } from "../../src/guest/users.ts";
 import { readClock, readNames } from "../../src/guest/uts.ts";
 import type { Random } from "../fuzz/random.ts";
-import { type Era, SyntheticGuest } from "./synthetic-inside.ts";
+import { type Era, SyntheticGuest } from "../guest/synthetic-inside.ts";
+import { type FuzzKind, type FuzzOptions, type FuzzResult, runCases } from "./cases.ts";
 
 /** Reads that one look at a guest of 2 MiB may take. */
 const MOST_READS = 20_000_000;
@@ -34,11 +35,18 @@ const MOST_BYTES = 1024 * 1024;
 const HARMFUL = /(?![\n\t])[\p{Cc}\p{Cf}]/u;
 
 /** RAM that counts how often it is read. */
-export class CountedMemory extends PhysicalMemory {
+class CountedMemory extends PhysicalMemory {
   reads = 0;
+  readonly #meanwhile: () => void;
+
+  constructor(ram: Uint8Array, meanwhile: () => void) {
+    super(ram);
+    this.#meanwhile = meanwhile;
+  }
 
   #count(): void {
     if (++this.reads > MOST_READS) throw new Error(`more than ${MOST_READS} reads`);
+    this.#meanwhile();
   }
   override u8(at: Gpa): number {
     this.#count();
@@ -63,10 +71,13 @@ export interface LookAround {
   readonly reads: number;
 }
 
-/** Lists all there is of a kernel, and shows it. Throws where what is said above does not hold. */
-export function lookAround(given: Kernel & { readonly ram: Uint8Array }): LookAround {
+/** Lists all there is of a kernel, and shows it. `meanwhile` is called before each read. Throws where what is said above does not hold. */
+export function lookAround(
+  given: Kernel & { readonly ram: Uint8Array },
+  meanwhile: () => void = () => undefined,
+): LookAround {
   const { root, levels } = given.space;
-  const counted = new CountedMemory(given.ram);
+  const counted = new CountedMemory(given.ram, meanwhile);
   const { release, banner, buildId, symbols, types } = given;
   const kernel = { release, banner, buildId, symbols, types, space: new AddressSpace(counted, root, levels) };
   let rows = 0;
@@ -120,15 +131,13 @@ function attempt<T>(read: () => T): T | undefined {
 
 const ERAS: readonly Era[] = ["5.10", "6.1", "6.12"];
 
-/** One guest that chance has made, looked around in. Throws where something does not hold. */
-export function fuzzInside(random: Random): LookAround {
-  const guest = new SyntheticGuest(random.pick(ERAS), random.once(3) ? 5 : 4);
+/** Changes words of a guest by chance. */
+function mutate(guest: SyntheticGuest, random: Random, times: number): void {
   const view = new DataView(guest.ram.buffer);
-  // Page tables are in front: what is random there is seldom reached otherwise.
   const words = guest.ram.length / 8;
   const used: number[] = [];
   for (let i = 0; i < words; i++) if (view.getUint32(i * 8, true) !== 0) used.push(i * 8);
-  for (let left = 1 + random.below(random.once(4) ? 400 : 12); left > 0; left--) {
+  for (let left = times; left > 0; left--) {
     const at = random.pick(used);
     const from = random.pick(used);
     switch (random.below(6)) {
@@ -153,5 +162,27 @@ export function fuzzInside(random: Random): LookAround {
         view.setUint32(at, (view.getUint32(at, true) + (random.below(64) - 32) * 8) >>> 0, true);
     }
   }
-  return lookAround(guest);
 }
+
+const madeBy = (random: Random): SyntheticGuest => new SyntheticGuest(random.pick(ERAS), random.once(3) ? 5 : 4);
+
+const KINDS: readonly FuzzKind[] = [
+  ...[4, 20, 400].map((most) => ({
+    name: `a guest with ${most} words changed at most`,
+    run: (random: Random) => {
+      const guest = madeBy(random);
+      mutate(guest, random, 1 + random.below(most));
+      return lookAround(guest).rows > 0;
+    },
+  })),
+  {
+    name: "a guest that changes while it is read",
+    run: (random) => {
+      const guest = madeBy(random);
+      return lookAround(guest, () => random.once(200) && mutate(guest, random, 1)).rows > 0;
+    },
+  },
+];
+
+/** Guests that chance has made, looked around in. */
+export const fuzzGuestInside = (options: FuzzOptions): FuzzResult => runCases(options, KINDS);
