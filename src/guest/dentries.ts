@@ -46,7 +46,10 @@ function readName(look: Look, at: Gva): string {
   return name;
 }
 
-/** Addresses of what the cache holds of a directory, in no order. Throws Unreadable, Inconsistent, TooMany, or VivError for want of types. */
+/**
+ * Addresses of what the cache holds of a directory, in no order. Throws Unreadable, Inconsistent, TooMany, or VivError
+ * for want of types.
+ */
 export function* childrenOf(look: Look, directory: Gva, budget: Budget): Generator<Gva, void> {
   const D = offsets(look);
   const newer = look.optional("dentry", "d_children");

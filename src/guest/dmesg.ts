@@ -1,7 +1,8 @@
 /**
- * The kernel's log: the lockless ring of printk (kernel/printk/printk_ringbuffer.h, since 5.10). A ring of descriptors has a state and two
- * positions each in a ring of text; positions and numbers of descriptors only grow, from near the top of 64 bits, and mean a place modulo
- * the ring's size. Kernels before 5.10 keep another log (log_buf), which is not read.
+ * The kernel's log: the lockless ring of printk (kernel/printk/printk_ringbuffer.h, since 5.10). A ring of descriptors
+ * has a state and two positions each in a ring of text; positions and numbers of descriptors only grow, from near the
+ * top of 64 bits, and mean a place modulo the ring's size. Kernels before 5.10 keep another log (log_buf), which is not
+ * read.
  */
 import { type Gva, gva, type Ns, ns } from "../base/index.ts";
 import { Inconsistent, type Listing, readEach, readListing } from "./lists.ts";

@@ -1,6 +1,7 @@
 /**
- * The guest's files by their paths, as far as its kernel remembers them: a walk over the dentry cache, through mounts and symbolic
- * links. Of what lives in memory only (initramfs, tmpfs, devtmpfs) that is everything; of what lies on a disk, what was in use.
+ * The guest's files by their paths, as far as its kernel remembers them: a walk over the dentry cache, through mounts
+ * and symbolic links. Of what lives in memory only (initramfs, tmpfs, devtmpfs) that is everything; of what lies on a
+ * disk, what was in use.
  */
 import { type Gva, VivError } from "../base/index.ts";
 import { childrenOf, type Dentry, findChild, parentOf, readDentry } from "./dentries.ts";
@@ -44,7 +45,10 @@ export class FileTree {
   readonly #covered = new Map<Gva, Place>();
   readonly #types = new Map<Gva, string>();
 
-  /** `process`: address of a task_struct, for its root, working directory and mounts. Throws VivError where it has none, or for want of types. */
+  /**
+   * `process`: address of a task_struct, for its root, working directory and mounts. Throws VivError where it has none,
+   * or for want of types.
+   */
   constructor(look: Look, process: Gva) {
     const places = tryRead(() => ({ root: rootOf(look, process), start: workingDirectoryOf(look, process) }));
     if (!places) throw new VivError("guest.no-root", "this process has no root directory any more: it ended");
@@ -55,8 +59,8 @@ export class FileTree {
   }
 
   /**
-   * The file a path leads to. Throws VivError: it is not there (`guest.no-such-file`), not in the kernel's cache (`guest.not-cached`), no directory on
-   * the way, too many links, or changing.
+   * The file a path leads to. Throws VivError: it is not there (`guest.no-such-file`), not in the kernel's cache
+   * (`guest.not-cached`), no directory on the way, too many links, or changing.
    */
   find(path: string, options: { readonly follow?: boolean } = {}): FoundFile {
     const found = tryRead(() => this.#walk(path, options.follow ?? true));

@@ -87,8 +87,8 @@ export const deviceNumbers = (device: number): { major: number; minor: number } 
 });
 
 /**
- * Where a symbolic link leads; undefined where the kernel does not keep it in memory, or makes it up when asked (/proc, /sys). Throws
- * Unreadable, or VivError for want of types.
+ * Where a symbolic link leads; undefined where the kernel does not keep it in memory, or makes it up when asked (/proc,
+ * /sys). Throws Unreadable, or VivError for want of types.
  */
 export function readSymlink(look: Look, inode: Inode): string | undefined {
   const { i_link } = look.offsets("symbolic links", "inode", "i_link");

@@ -1,9 +1,10 @@
 /**
- * The kernel's linked lists (include/linux/list.h, types.h): `list_head` is {next, prev}, `hlist_head` {first}, `hlist_node` {next,
- * pprev}, where pprev is the address of the pointer that leads here. Their members have never moved.
+ * The kernel's linked lists (include/linux/list.h, types.h): `list_head` is {next, prev}, `hlist_head` {first},
+ * `hlist_node` {next, pprev}, where pprev is the address of the pointer that leads here. Their members have never
+ * moved.
  *
- * Every step checks the way back, which is also what makes a walk end: in memory that stands still an entry that comes a second
- * time would need two entries before it. In memory that changes the budget ends it.
+ * Every step checks the way back, which is also what makes a walk end: in memory that stands still an entry that comes
+ * a second time would need two entries before it. In memory that changes the budget ends it.
  */
 import type { Gva } from "../base/index.ts";
 import { type AddressSpace, Unreadable } from "./memory.ts";
@@ -21,7 +22,10 @@ export class TooMany extends Error {
   override readonly name = "TooMany";
 }
 
-/** How many entries a whole look at something may touch, so that lists that change under the walk or lists of lists come to an end. */
+/**
+ * How many entries a whole look at something may touch, so that lists that change under the walk or lists of lists come
+ * to an end.
+ */
 export class Budget {
   readonly #most: number;
   #left: number;
@@ -77,7 +81,10 @@ const MOST_LOST = 1000;
 export const isGuestFault = (error: unknown): error is Unreadable | Inconsistent | TooMany =>
   error instanceof Unreadable || error instanceof Inconsistent || error instanceof TooMany;
 
-/** Puts what `read` makes of each item into `rows`; what can not be read is counted in `gaps` under the name `what`. Throws as `items`, and TooMany. */
+/**
+ * Puts what `read` makes of each item into `rows`; what can not be read is counted in `gaps` under the name `what`.
+ * Throws as `items`, and TooMany.
+ */
 export function readEach<Item, Row>(
   items: Iterable<Item>,
   read: (item: Item) => Row | undefined,
@@ -103,8 +110,8 @@ export function readEach<Item, Row>(
 }
 
 /**
- * What `read` gives. A guest that runs changes its lists meanwhile, so what fails is tried once more; what fails again stays as
- * far as it came, and says so.
+ * What `read` gives. A guest that runs changes its lists meanwhile, so what fails is tried once more; what fails again
+ * stays as far as it came, and says so.
  */
 export function readListing<Row>(read: (rows: Row[], gaps: string[]) => void): Listing<Row> {
   let best: { rows: Row[]; gaps: string[] } | undefined;

@@ -1,6 +1,6 @@
 /**
- * One look into a guest: its kernel, where the members of its structures lie, and how its pages are found. Made anew each time,
- * as an AddressSpace is; what follows from the kernel's types alone is kept with them.
+ * One look into a guest: its kernel, where the members of its structures lie, and how its pages are found. Made anew
+ * each time, as an AddressSpace is; what follows from the kernel's types alone is kept with them.
  */
 import { type Gpa, type Gva, gpa, gva, MiB, VivError } from "../base/index.ts";
 import { AddressMap } from "./address-map.ts";
@@ -14,8 +14,8 @@ import { decodeBytes, decodeText } from "./text.ts";
 const offsetsOfTypes = new WeakMap<TypeTable, Map<string, number | undefined>>();
 
 /**
- * Text of one look, in bytes, with what each piece costs besides. Stops names that share their bytes: a hundred thousand paths of 4 KiB
- * each fit into a few pages of a hostile guest, and not into our memory.
+ * Text of one look, in bytes, with what each piece costs besides. Stops names that share their bytes: a hundred
+ * thousand paths of 4 KiB each fit into a few pages of a hostile guest, and not into our memory.
  */
 const MOST_TEXT = 64 * MiB;
 const PIECE = 16;
@@ -142,8 +142,8 @@ const missing = (feature: string, why: string): VivError =>
   new VivError("guest.not-in-kernel", `this guest's kernel is not fit for ${feature}: ${why}`);
 
 /**
- * A pointer with flags in its low bits, taken apart before they are lost: with five levels a number holds an address to a
- * multiple of 8 only.
+ * A pointer with flags in its low bits, taken apart before they are lost: with five levels a number holds an address to
+ * a multiple of 8 only.
  */
 export function taggedPointer(space: AddressSpace, at: Gva, offset: number, mask: number): { at: Gva; tag: number } {
   const low = space.u32(at, offset);

@@ -1,7 +1,7 @@
 /**
- * The maple tree (include/linux/maple_tree.h, lib/maple_tree.c; since 6.1): ranges of numbers, here of addresses, with a pointer each. A link
- * to a node carries its type in bits 3 to 6, a node's link back the slot it hangs in. Allocation trees (arange) keep gaps as well, which
- * are of no interest.
+ * The maple tree (include/linux/maple_tree.h, lib/maple_tree.c; since 6.1): ranges of numbers, here of addresses, with
+ * a pointer each. A link to a node carries its type in bits 3 to 6, a node's link back the slot it hangs in. Allocation
+ * trees (arange) keep gaps as well, which are of no interest.
  *
  * As in the XArray a node has one place only, checked by the link back, so the walk ends whatever memory holds.
  */
@@ -16,7 +16,10 @@ const INTERNAL = 2;
 const SLOT_SHIFT = 3;
 const SLOT_MASK = 0x1f;
 const ROOT = 1;
-/** 10 levels of nodes with at least 2 entries, as the kernel's own limit (MAPLE_HEIGHT_MAX is 31): deeper claims are false. */
+/**
+ * 10 levels of nodes with at least 2 entries, as the kernel's own limit (MAPLE_HEIGHT_MAX is 31): deeper claims are
+ * false.
+ */
 const DEEPEST = 31;
 
 export interface MapleRange {

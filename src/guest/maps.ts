@@ -1,6 +1,6 @@
 /**
- * Memory areas of a process (struct vm_area_struct), as /proc/PID/maps shows them (fs/proc/task_mmu.c). A maple tree holds them since 6.1, a sorted
- * list before.
+ * Memory areas of a process (struct vm_area_struct), as /proc/PID/maps shows them (fs/proc/task_mmu.c). A maple tree
+ * holds them since 6.1, a sorted list before.
  */
 import { type Gva, gva } from "../base/index.ts";
 import { Budget, Inconsistent, type Listing, readEach, readListing } from "./lists.ts";
@@ -44,11 +44,12 @@ export interface MemoryArea {
 }
 
 /**
- * The areas of the process that has this mm_struct, by address. `root`: what paths begin at. `gate`: with the kernel's vsyscall page, as /proc/PID/maps
- * has it. Throws VivError for want of types.
+ * The areas of the process that has this mm_struct, by address. `root`: what paths begin at. `gate`: with the kernel's
+ * vsyscall page, as /proc/PID/maps has it. Throws VivError for want of types.
  */
 export function listMemoryAreas(look: Look, mm: Gva, root: Place | undefined, gate = true): Listing<MemoryArea> {
   const names = areaNames(look, mm);
+  const { map_count } = look.offsets("memory maps", "mm_struct", "map_count");
   return readListing((rows, gaps) => {
     const read = ({ at, first, end }: FoundArea): MemoryArea => {
       const area = readArea(look, at, root, names);
@@ -56,6 +57,8 @@ export function listMemoryAreas(look: Look, mm: Gva, root: Place | undefined, ga
       return area;
     };
     readEach(walkAreas(look, mm), read, rows, gaps, "areas");
+    const claimed = look.space.u32(mm, map_count);
+    if (gaps.length === 0 && rows.length !== claimed) gaps.push(`the process says it has ${claimed} areas`);
     const page = gate ? gateArea(look, root) : undefined;
     if (page) rows.push(page);
   });

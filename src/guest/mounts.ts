@@ -47,7 +47,10 @@ export interface Mount {
   readonly flags: readonly string[];
 }
 
-/** The mounts of `process` (address of its task_struct), seen from its root. Throws VivError for want of types or symbols. */
+/**
+ * The mounts of `process` (address of its task_struct), seen from its root. Throws VivError for want of types or
+ * symbols.
+ */
 export function listMounts(look: Look, process: Gva): Listing<Mount> {
   return readListing((rows, gaps) => {
     const root = rootOf(look, process);

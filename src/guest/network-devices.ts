@@ -1,4 +1,7 @@
-/** Network devices of the first network namespace (include/linux/netdevice.h), as `ip address` shows them, without IPv6 addresses. */
+/**
+ * Network devices of the first network namespace (include/linux/netdevice.h), as `ip address` shows them, without IPv6
+ * addresses.
+ */
 import { type Gva, gva } from "../base/index.ts";
 import { Budget, type Listing, readListing, walkList } from "./lists.ts";
 import type { Look } from "./look.ts";

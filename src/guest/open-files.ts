@@ -33,7 +33,9 @@ export interface OpenFile {
   readonly position: number;
 }
 
-/** By descriptor. `task`: address of its task_struct; `root`: what paths begin at. Throws VivError for want of types. */
+/**
+ * By descriptor. `task`: address of its task_struct; `root`: what paths begin at. Throws VivError for want of types.
+ */
 export function listOpenFiles(look: Look, task: Gva, root: Place | undefined): Listing<OpenFile> {
   return readListing((rows, gaps) => {
     const descriptors = walkDescriptors(look, task, new Budget(MOST_DESCRIPTORS));
@@ -41,7 +43,10 @@ export function listOpenFiles(look: Look, task: Gva, root: Place | undefined): L
   });
 }
 
-/** Descriptors of a task and the struct files they stand for. Throws Unreadable, TooMany, Inconsistent, or VivError for want of types. */
+/**
+ * Descriptors of a task and the struct files they stand for. Throws Unreadable, TooMany, Inconsistent, or VivError for
+ * want of types.
+ */
 export function* walkDescriptors(look: Look, task: Gva, budget: Budget): Generator<{ fd: number; at: Gva }, void> {
   const { space } = look;
   const { files } = look.offsets("open files", "task_struct", "files");

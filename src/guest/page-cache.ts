@@ -1,10 +1,10 @@
 /**
- * Files as the kernel keeps them in memory (mm/filemap.c, mm/shmem.c): a file's `address_space` has an XArray of folios by page number. Of what lives
- * in memory only (initramfs, tmpfs) everything is there but holes; of what lies on a disk what was read or written. What is not there is
- * said to be missing, never shown as zeros.
+ * Files as the kernel keeps them in memory (mm/filemap.c, mm/shmem.c): a file's `address_space` has an XArray of folios
+ * by page number. Of what lives in memory only (initramfs, tmpfs) everything is there but holes; of what lies on a disk
+ * what was read or written. What is not there is said to be missing, never shown as zeros.
  *
- * Not here: huge pages of hugetlbfs, DAX, compressed or encrypted copies that a file system keeps beside the page cache, and what overlayfs keeps
- * in the layer below.
+ * Not here: huge pages of hugetlbfs, DAX, compressed or encrypted copies that a file system keeps beside the page
+ * cache, and what overlayfs keeps in the layer below.
  */
 import { type Gpa, type Gva, gpa, gva } from "../base/index.ts";
 import { Budget, Inconsistent, isGuestFault } from "./lists.ts";
@@ -12,7 +12,10 @@ import { type Look, taggedPointer } from "./look.ts";
 import { PAGE_SIZE } from "./memory.ts";
 import { walkXArray, type XArrayEntry } from "./xarray.ts";
 
-/** Entries of the page cache that one reading may touch: 16 GiB in single pages. Beyond it a hostile tree wastes our time. */
+/**
+ * Entries of the page cache that one reading may touch: 16 GiB in single pages. Beyond it a hostile tree wastes our
+ * time.
+ */
 const MOST_ENTRIES = 2 ** 22;
 /** Pages of a folio: 1 GiB, the largest page there is. A hostile order could claim any number. */
 const LARGEST_FOLIO = 2 ** 18;
@@ -37,9 +40,9 @@ export function fileSize(look: Look, inode: Gva): number {
 }
 
 /**
- * A file's contents from `from` on and before `end`, in order and without gaps: parts of some 100 KiB at most that are there, and
- * ranges that are missing. Throws Unreadable where there is no such file any more, or VivError for want of types; a tree that changes meanwhile ends
- * in a missing range.
+ * A file's contents from `from` on and before `end`, in order and without gaps: parts of some 100 KiB at most that are
+ * there, and ranges that are missing. Throws Unreadable where there is no such file any more, or VivError for want of
+ * types; a tree that changes meanwhile ends in a missing range.
  */
 export function* readFileParts(
   look: Look,

@@ -1,6 +1,7 @@
 /**
- * Sockets (include/net/sock.h): those that processes hold open, found by their descriptors, and those of TCP and UDP in the kernel's hash
- * tables, which no process may hold any more (TIME_WAIT) or not yet. As /proc/net/tcp, udp, unix, and `ss`.
+ * Sockets (include/net/sock.h): those that processes hold open, found by their descriptors, and those of TCP and UDP in
+ * the kernel's hash tables, which no process may hold any more (TIME_WAIT) or not yet. As /proc/net/tcp, udp, unix, and
+ * `ss`.
  */
 import { type Gva, gva } from "../base/index.ts";
 import { Budget, isGuestFault, type Listing, readEach, readListing, TooMany, walkHashChain } from "./lists.ts";
@@ -84,7 +85,10 @@ interface Owner {
   readonly pids: Set<number>;
 }
 
-/** The sockets of all network namespaces. `processes`: whose descriptors are looked through. Throws VivError for want of types or symbols. */
+/**
+ * The sockets of all network namespaces. `processes`: whose descriptors are looked through. Throws VivError for want of
+ * types or symbols.
+ */
 export function listSockets(look: Look, processes: readonly Process[]): Listing<Socket> {
   return readListing((rows, gaps) => {
     const owners = socketOwners(look, processes, gaps);

@@ -1,6 +1,7 @@
 /**
- * The kernel's structures that are read, with the members wanted of each. Where they lie comes from the kernel's own BTF. A
- * member that has had other names or places lists them, the newest kernel's first; what it is called here comes first of all.
+ * The kernel's structures that are read, with the members wanted of each. Where they lie comes from the kernel's own
+ * BTF. A member that has had other names or places lists them, the newest kernel's first; what it is called here comes
+ * first of all.
  */
 export const STRUCTURES = {
   // include/linux/sched.h, sched/signal.h, cred.h, nsproxy.h, fs_struct.h
@@ -20,8 +21,6 @@ export const STRUCTURES = {
       "files",
       "fs",
       "nsproxy",
-      "utime",
-      "stime",
       "se.sum_exec_runtime",
       "thread.sp",
     ],
@@ -32,11 +31,11 @@ export const STRUCTURES = {
       start_boottime: ["start_boottime", "real_start_time"],
     },
   },
-  signal_struct: { members: ["thread_head", "nr_threads", "utime", "stime", "sum_sched_runtime"] },
-  cred: { members: ["uid", "euid"] },
+  signal_struct: { members: ["thread_head", "sum_sched_runtime"] },
+  cred: { members: ["euid"] },
   // arch/x86/include/asm/switch_to.h: what a task that waits keeps at the top of its stack.
   inactive_task_frame: { members: ["r15", "r14", "r13", "r12", "bx", "bp", "ret_addr"] },
-  nsproxy: { members: ["uts_ns", "mnt_ns", "net_ns"] },
+  nsproxy: { members: ["uts_ns", "mnt_ns"] },
   fs_struct: { members: ["root.mnt", "root.dentry", "pwd.mnt", "pwd.dentry"] },
   uts_namespace: { members: ["name"] },
   new_utsname: { members: ["sysname", "nodename", "release", "version", "machine", "domainname"] },
@@ -44,19 +43,7 @@ export const STRUCTURES = {
 
   // include/linux/mm_types.h, maple_tree.h. Maple trees hold the areas since 6.1, before that a list.
   mm_struct: {
-    members: [
-      "mm_mt",
-      "mmap",
-      "pgd",
-      "map_count",
-      "start_brk",
-      "brk",
-      "start_stack",
-      "arg_start",
-      "arg_end",
-      "exe_file",
-      "total_vm",
-    ],
+    members: ["mm_mt", "mmap", "pgd", "map_count", "start_brk", "brk", "start_stack", "arg_start", "arg_end"],
   },
   vm_area_struct: {
     members: [
@@ -81,8 +68,12 @@ export const STRUCTURES = {
   // include/linux/xarray.h, fs.h, mm_types.h: the page cache.
   xarray: { members: ["xa_head"] },
   xa_node: { members: ["shift", "offset", "parent", "slots"] },
-  address_space: { members: ["host", "i_pages", "nrpages"] },
-  page: { members: ["flags", "mapping", "index", "compound_head"] },
+  address_space: { members: ["i_pages"] },
+  page: {
+    members: ["flags", "mapping", "compound_head"],
+    // 6.16
+    renamed: { index: ["__folio_index", "index"] },
+  },
 
   // include/linux/fs.h, dcache.h, path.h, fs/mount.h, fdtable.h
   inode: {
@@ -94,7 +85,6 @@ export const STRUCTURES = {
   file_system_type: { members: ["name"] },
   dentry: {
     members: [
-      "d_flags",
       "d_hash.pprev",
       "d_parent",
       "d_name.name",
@@ -108,7 +98,7 @@ export const STRUCTURES = {
     ],
   },
   file: {
-    members: ["f_path.dentry", "f_path.mnt", "f_inode", "f_flags", "f_mode", "f_pos", "private_data"],
+    members: ["f_path.dentry", "f_path.mnt", "f_inode", "f_flags", "f_pos", "private_data"],
   },
   vfsmount: { members: ["mnt_root", "mnt_sb", "mnt_flags"] },
   mount: {
@@ -143,7 +133,7 @@ export const STRUCTURES = {
   },
   prb_desc: { members: ["state_var", "text_blk_lpos.begin", "text_blk_lpos.next"] },
   prb_data_block: { members: ["id", "data"] },
-  printk_info: { members: ["seq", "ts_nsec", "text_len", "facility", "level", "caller_id"] },
+  printk_info: { members: ["seq", "ts_nsec", "text_len", "facility", "level"] },
 
   // include/linux/net.h, net/sock.h, net/inet_hashtables.h, net/udp.h, net/af_unix.h, linux/netdevice.h, inetdevice.h
   socket: { members: ["type", "file", "sk"] },
@@ -160,7 +150,6 @@ export const STRUCTURES = {
       "skc_v6_rcv_saddr",
       "skc_node",
       "skc_nulls_node",
-      "skc_net.net",
     ],
   },
   inet_hashinfo: { members: ["ehash", "ehash_mask", "lhash2", "lhash2_mask"] },

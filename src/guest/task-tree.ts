@@ -7,7 +7,10 @@ export interface TreeRow {
   readonly depth: number;
 }
 
-/** Every process once, children in the order of their numbers. What claims to be its own ancestor stands at the end, without depth. */
+/**
+ * Every process once, children in the order of their numbers. What claims to be its own ancestor stands at the end,
+ * without depth.
+ */
 export function taskTree(processes: readonly Process[]): TreeRow[] {
   const sorted = [...processes].sort((a, b) => a.pid - b.pid);
   const children = new Map<number, Process[]>();

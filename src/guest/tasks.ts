@@ -4,7 +4,10 @@ import { Budget, Inconsistent, isGuestFault, type Listing, readEach, readListing
 import type { Look } from "./look.ts";
 import { Unreadable } from "./memory.ts";
 
-/** Processes and threads of a guest: a task takes some 26 KiB of a RAM of 4 GiB at most. Lists of lists may claim any number. */
+/**
+ * Processes and threads of a guest: a task takes some 26 KiB of a RAM of 4 GiB at most. Lists of lists may claim any
+ * number.
+ */
 const MOST_TASKS = 2 ** 17;
 /** PID_MAX_LIMIT: a larger number is no process. */
 const PID_MAX = 2 ** 22;
@@ -66,7 +69,6 @@ const offsets = (look: Look) =>
     "flags",
     "state",
     "exit_state",
-    "cpu",
     "tasks",
     "thread_node",
     "real_parent",
@@ -104,7 +106,10 @@ export function findProcess(look: Look, pid: number): Process | undefined {
   );
 }
 
-/** The guest's first process: its root, mounts and names are what the guest as a whole has. Throws VivError for want of types or symbols. */
+/**
+ * The guest's first process: its root, mounts and names are what the guest as a whole has. Throws VivError for want of
+ * types or symbols.
+ */
 export const findInit = (look: Look): Process | undefined => findProcess(look, 1);
 
 /** Addresses of the task_structs of all processes. Throws Unreadable, Inconsistent, TooMany, or VivError. */
@@ -147,6 +152,7 @@ export function readTask(look: Look, at: Gva): Task {
   const { space } = look;
   const T = offsets(look);
   const { euid } = look.offsets("tasks", "cred", "euid");
+  const cpu = look.optional("task_struct", "cpu");
   const tid = space.s32(at, T.pid);
   const pid = space.s32(at, T.tgid);
   if (!(tid >= 0 && tid < PID_MAX && pid >= 0 && pid < PID_MAX)) throw new Inconsistent("a task has no fit number");
@@ -157,7 +163,8 @@ export function readTask(look: Look, at: Gva): Task {
     ppid: space.s32(space.pointer(at, T.real_parent), T.tgid),
     comm: look.text(at, COMM_LENGTH, T.comm),
     state: stateLetter(space.u32(at, T.state), space.u32(at, T.exit_state)),
-    cpu: space.u32(at, T.cpu),
+    // A kernel for one processor keeps none.
+    cpu: cpu === undefined ? 0 : space.u32(at, cpu),
     uid: space.u32(space.pointer(at, T.cred), euid),
     kernelThread: (space.u32(at, T.flags) & PF_KTHREAD) !== 0,
     mm: space.pointer(at, T.mm),

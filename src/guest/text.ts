@@ -1,9 +1,12 @@
 /**
- * Text from a guest. Its bytes are UTF-8 by custom alone, so a byte that is none becomes the lone surrogate U+DC80 + (byte - 0x80), as
- * Python's "surrogateescape" has it: nothing is lost, and JSON stays valid. Not fit for a terminal: see escape.ts.
+ * Text from a guest. Its bytes are UTF-8 by custom alone, so a byte that is none becomes the lone surrogate U+DC80 +
+ * (byte - 0x80), as Python's "surrogateescape" has it: nothing is lost, and JSON stays valid. Not fit for a terminal:
+ * see escape.ts.
  */
 
-/** Bytes that a sequence has by its first one, and the smallest code point that needs them (Unicode 15.0, table 3-7). */
+/**
+ * Bytes that a sequence has by its first one, and the smallest code point that needs them (Unicode 15.0, table 3-7).
+ */
 function sequence(first: number): { length: number; least: number; bits: number } | undefined {
   if (first >= 0xc2 && first < 0xe0) return { length: 2, least: 0x80, bits: first & 0x1f };
   if (first >= 0xe0 && first < 0xf0) return { length: 3, least: 0x800, bits: first & 0x0f };

@@ -21,7 +21,10 @@ export interface GuestNames {
   readonly domain: string;
 }
 
-/** The names of the first namespace, or of a process's (address of its task_struct). Undefined where they can not be read. Throws VivError for want of types. */
+/**
+ * The names of the first namespace, or of a process's (address of its task_struct). Undefined where they can not be
+ * read. Throws VivError for want of types.
+ */
 export function readNames(look: Look, process?: Gva): GuestNames | undefined {
   const { name } = look.offsets("names", "uts_namespace", "name");
   const U = look.offsets("names", "new_utsname", "sysname", "nodename", "release", "version", "machine", "domainname");

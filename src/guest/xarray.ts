@@ -1,9 +1,10 @@
 /**
- * The XArray (include/linux/xarray.h): 64-way nodes below one head. An entry's low bits say what it is: 00 a pointer; 1 a value; 10 internal:
- * above 4096 a node, below 64·4 a sibling, whose number in the same node is that of the slot which holds the entry for several.
+ * The XArray (include/linux/xarray.h): 64-way nodes below one head. An entry's low bits say what it is: 00 a pointer; 1
+ * a value; 10 internal: above 4096 a node, below 64·4 a sibling, whose number in the same node is that of the slot
+ * which holds the entry for several.
  *
- * A node has one place only, as its parent and offset are checked: so hostile nodes can neither form loops nor share children to
- * make the walk grow beyond the memory they take.
+ * A node has one place only, as its parent and offset are checked: so hostile nodes can neither form loops nor share
+ * children to make the walk grow beyond the memory they take.
  */
 import { type Gva, gva } from "../base/index.ts";
 import { type Budget, Inconsistent } from "./lists.ts";
@@ -34,7 +35,10 @@ interface Frame {
   slot: number;
 }
 
-/** The entries that cover indices `first` to `last`, in order. Throws Unreadable, Inconsistent, TooMany, or VivError for want of types. */
+/**
+ * The entries that cover indices `first` to `last`, in order. Throws Unreadable, Inconsistent, TooMany, or VivError for
+ * want of types.
+ */
 export function* walkXArray(
   look: Look,
   array: Gva,

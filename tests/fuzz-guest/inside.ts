@@ -1,6 +1,7 @@
 /**
- * The fuzzer's body for looks inside: a sound guest in which chance has changed some words, and everything that can be listed of it.
- * Whatever memory holds, a look ends after a bounded number of reads, throws VivErrors alone, and its text is harmless.
+ * The fuzzer's body for looks inside: a sound guest in which chance has changed some words, and everything that can be
+ * listed of it. Whatever memory holds, a look ends after a bounded number of reads, throws VivErrors alone, and its
+ * text is harmless.
  */
 import { type Gpa, VivError } from "../../src/base/index.ts";
 import { readKernelLog } from "../../src/guest/dmesg.ts";
@@ -71,7 +72,10 @@ export interface LookAround {
   readonly reads: number;
 }
 
-/** Lists all there is of a kernel, and shows it. `meanwhile` is called before each read. Throws where what is said above does not hold. */
+/**
+ * Lists all there is of a kernel, and shows it. `meanwhile` is called before each read. Throws where what is said above
+ * does not hold.
+ */
 export function lookAround(
   given: Kernel & { readonly ram: Uint8Array },
   meanwhile: () => void = () => undefined,

@@ -17,11 +17,12 @@ import { showKernelLog } from "../../src/guest/show/dmesg.ts";
 import { showMaps } from "../../src/guest/show/maps.ts";
 import { showMounts } from "../../src/guest/show/mounts.ts";
 import { listSockets } from "../../src/guest/sockets.ts";
+import { type MemberOf, STRUCTURES, type StructureName } from "../../src/guest/structures.ts";
 import { findInit, listProcesses, type Process } from "../../src/guest/tasks.ts";
 import { encodeText } from "../../src/guest/text.ts";
 import { readUsers } from "../../src/guest/users.ts";
 import { readClock, readNames } from "../../src/guest/uts.ts";
-import { kernelMissing, TEST_KERNEL_NAMES } from "./kernels.ts";
+import { kernelMissing, TEST_KERNEL_NAMES, type TestKernel } from "./kernels.ts";
 import { bootZoo, type Zoo } from "./zoo.ts";
 
 /** A listing's rows, which has to be whole. */
@@ -29,6 +30,19 @@ function whole<Row>(listing: Listing<Row>): readonly Row[] {
   expect(listing.gaps).toEqual([]);
   return listing.rows;
 }
+
+/** What older or newer kernels have instead, or other configurations. */
+const MISSING_MEMBERS: Readonly<Record<TestKernel, readonly string[]>> = {
+  "6.1": ["mm_struct.mmap", "vm_area_struct.vm_next", "dentry.d_sib", "dentry.d_children", "mount.mnt_id_unique"],
+  "6.12": [
+    "mm_struct.mmap",
+    "vm_area_struct.vm_next",
+    "vm_area_struct.anon_name",
+    "dentry.d_child",
+    "dentry.d_subdirs",
+    "mnt_namespace.list",
+  ],
+};
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 const lines = (text: string): string[] => text.split("\n").filter((line) => line !== "");
@@ -44,6 +58,17 @@ describe.each(TEST_KERNEL_NAMES)("inside Debian's %s", async (kernel) => {
   afterAll(() => zoo?.[Symbol.asyncDispose]());
 
   describe.skipIf(missing !== undefined)("", () => {
+    it("finds every member where this kernel has one", () => {
+      const look = zoo.look();
+      const missing = (Object.keys(STRUCTURES) as StructureName[]).flatMap((structure) => {
+        const row: { members: readonly string[]; renamed?: object } = STRUCTURES[structure];
+        return [...row.members, ...Object.keys(row.renamed ?? {})]
+          .filter((member) => look.optional(structure, member as MemberOf<typeof structure>) === undefined)
+          .map((member) => `${structure}.${member}`);
+      });
+      expect(missing).toEqual(MISSING_MEMBERS[kernel]);
+    });
+
     it("lists processes as /proc has them", async () => {
       const before = whole(listProcesses(zoo.look()));
       const said = lines(
@@ -329,7 +354,7 @@ describe.each(TEST_KERNEL_NAMES)("inside Debian's %s", async (kernel) => {
       );
       const known = new Map(
         whole(listProcesses(zoo.look()))
-          .filter(({ comm }) => /^(init|agent|side|zoo|kthreadd)$/.test(comm))
+          .filter(({ comm, ppid }) => ppid <= 1 && /^(init|agent|side|zoo|kthreadd)$/.test(comm))
           .map((process) => [process.pid, process]),
       );
       expect(known.size).toBeGreaterThanOrEqual(5);

@@ -1,6 +1,7 @@
 /**
- * A guest's memory written by hand, sound down to each link, for what no real kernel at hand has (older layouts, five levels) and as
- * the ground that hostile memory is made of. Where members lie is chosen here; what they mean follows the kernel's headers.
+ * A guest's memory written by hand, sound down to each link, for what no real kernel at hand has (older layouts, five
+ * levels) and as the ground that hostile memory is made of. Where members lie is chosen here; what they mean follows
+ * the kernel's headers.
  */
 import { type Gva, gpa, gva } from "../../src/base/index.ts";
 import type { Kernel, TypeTable } from "../../src/guest/kernel.ts";
@@ -430,6 +431,7 @@ export class SyntheticGuest implements Kernel {
       [0x60_0000, 0x60_3000],
       [0x7f00_0000_0000, 0x7f00_0001_0000],
     ].map(([start, end]) => ({ start: start!, end: end!, at: this.area(start!, end!) }));
+    this.set(this.mm, "mm_struct", "map_count", areas.length);
     if (this.era === "5.10") {
       this.set(this.mm, "mm_struct", "mmap", areas[0]!.at);
       for (const [i, { at }] of areas.entries()) this.set(at, "vm_area_struct", "vm_next", areas[i + 1]?.at ?? 0);
