@@ -22,7 +22,7 @@ import { findInit, listProcesses, type Process } from "../../src/guest/tasks.ts"
 import { encodeText } from "../../src/guest/text.ts";
 import { readUsers } from "../../src/guest/users.ts";
 import { readClock, readNames } from "../../src/guest/uts.ts";
-import { kernelMissing, TEST_KERNEL_NAMES, type TestKernel } from "./kernels.ts";
+import { kernelMissing, type TestKernel } from "./kernels.ts";
 import { bootZoo, type Zoo } from "./zoo.ts";
 
 /** A listing's rows, which has to be whole. */
@@ -47,19 +47,26 @@ const MISSING_MEMBERS: Readonly<Record<TestKernel, readonly string[]>> = {
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 const lines = (text: string): string[] => text.split("\n").filter((line) => line !== "");
 
-describe.each(TEST_KERNEL_NAMES)("inside Debian's %s", async (kernel) => {
+const GUESTS: readonly { readonly kernel: TestKernel; readonly levels: 4 | 5 }[] = [
+  { kernel: "6.1", levels: 4 },
+  { kernel: "6.12", levels: 4 },
+  { kernel: "6.12", levels: 5 },
+];
+
+describe.each(GUESTS)("inside Debian's $kernel with $levels levels of page tables", async ({ kernel, levels }) => {
   const missing = await kernelMissing(kernel);
   let zoo: Zoo;
   const sh = (command: string): Promise<string> => zoo.guest.sh(command);
 
   beforeAll(async () => {
-    if (missing === undefined) zoo = await bootZoo(kernel, { "image.ext4": ext4Image() });
+    if (missing === undefined) zoo = await bootZoo(kernel, levels, { "image.ext4": ext4Image() });
   });
   afterAll(() => zoo?.[Symbol.asyncDispose]());
 
   describe.skipIf(missing !== undefined)("", () => {
     it("finds every member where this kernel has one", () => {
       const look = zoo.look();
+      expect(look.space.levels).toBe(levels);
       const missing = (Object.keys(STRUCTURES) as StructureName[]).flatMap((structure) => {
         const row: { members: readonly string[]; renamed?: object } = STRUCTURES[structure];
         return [...row.members, ...Object.keys(row.renamed ?? {})]

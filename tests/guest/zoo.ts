@@ -33,8 +33,13 @@ export function buildZoo(): Uint8Array {
   }
 }
 
-export async function bootZoo(kernel: TestKernel, files: Readonly<Record<string, Uint8Array>> = {}): Promise<Zoo> {
+export async function bootZoo(
+  kernel: TestKernel,
+  levels: 4 | 5,
+  files: Readonly<Record<string, Uint8Array>> = {},
+): Promise<Zoo> {
   const guest = await bootTestGuest(kernel, {
+    ...(levels === 5 ? { cpu: "max", packed: true } : {}),
     memory: "512M",
     append: "vsyscall=xonly",
     modules: ["loop"],
