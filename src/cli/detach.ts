@@ -68,8 +68,12 @@ export async function runDetached(
 
 async function read(line: Readable): Promise<DetachedReport> {
   let text = "";
-  // Ends with the process, too.
-  for await (const data of line.setEncoding("utf8")) text += String(data);
+  try {
+    // Ends with the process, too.
+    for await (const data of line.setEncoding("utf8")) text += String(data);
+  } catch {
+    // Which may not even have read what it was told.
+  }
   if (text === "") {
     return {
       code: "detach.died",

@@ -46,7 +46,8 @@ export async function runDetachedGuest(): Promise<number> {
     return EXIT.failure;
   } finally {
     interruption.end();
-    // The report is on its way, and whoever waits for it reads it.
+    // Where a signal came first there is no report: its end says so, and nobody waits for the other.
+    line.end();
     if (!line.destroyed && !line.writableFinished) await new Promise((resolve) => line.once("close", resolve));
   }
 }

@@ -144,6 +144,19 @@ describe("guests of several processes", () => {
     expect(await names()).toEqual([]);
   });
 
+  it("are not left behind where their start is interrupted", async () => {
+    for (const wait of [250, 500]) {
+      const starting = start(process.execPath, [VIV, "run", "-d", "--name", "early", ...kernel()]);
+      const outcome = outcomeOf(starting);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      starting.kill("SIGTERM");
+      // Or it was too late.
+      const { status } = await outcome;
+      await until(async () => (await names()).length === (status === 0 ? 1 : 0));
+      await viv(["kill", "early"]);
+    }
+  });
+
   it("are listed and can be ended where their process hangs", async () => {
     await viv(["run", "-d", "--name", "hung", ...kernel()]);
     await viv(["run", "-d", "--name", "well", ...kernel()]);
