@@ -15,6 +15,7 @@ import { bootDefaultGuest, resolveConfig, VirtualMachine } from "#dist/vmm/index
 import { gva } from "../../src/base/index.ts";
 import type { ControlRegisters } from "../../src/guest/kernel.ts";
 import { PhysicalMemory } from "../../src/guest/memory.ts";
+import type { ObserverStart } from "../../src/vmm/observer/observer.ts";
 import { kernelPackage, type TestKernel } from "./kernels.ts";
 
 export interface TestGuestOptions {
@@ -36,6 +37,8 @@ export interface TestGuest extends AsyncDisposable {
   readonly vm: VirtualMachine;
   readonly memory: PhysicalMemory;
   readonly release: string;
+  /** What an observer starts with. */
+  readonly observed: ObserverStart;
   /** Of all vCPUs, as they are now. */
   registers(): ControlRegisters[];
   /** What a shell command prints; throws where it fails. */
@@ -88,6 +91,7 @@ export async function bootTestGuest(kernel: TestKernel, options: TestGuestOption
   const test: TestGuest = {
     vm,
     memory: new PhysicalMemory(vm.ram),
+    observed: { memory, ramSize: config.memory, link: thread.link.buffer, opaque: false },
     release: files.release,
     registers: () => [
       {

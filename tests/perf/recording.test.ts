@@ -1,0 +1,144 @@
+/**
+ * A guest that is busy in a kernel module, in the kernel, in a stripped program and in the C library, recorded while it runs: frames of all
+ * four are named, and callers are right to the thread's beginning.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Profile } from "../../src/perf/profile.ts";
+import { Observer } from "../../src/vmm/observer/observer.ts";
+import type { GuestAttachments, RecordOrder } from "../../src/vmm/observer/orders.ts";
+import { bootTestGuest, type TestGuest } from "../guest/boot.ts";
+import { kernelMissing, TEST_KERNEL_NAMES } from "../guest/kernels.ts";
+
+const SECONDS = 4;
+/** Of all samples that a place has at least: the program gives each about a quarter. */
+const LEAST_SHARE = 0.03;
+
+function programs(): Record<string, Uint8Array> {
+  const directory = mkdtempSync(join(tmpdir(), "vivarium-busy-"));
+  try {
+    const source = fileURLToPath(new URL("busy.c", import.meta.url));
+    const made = (name: string, ...flags: string[]) => {
+      execFileSync("gcc", ["-O2", ...flags, "-o", join(directory, name), source]);
+      return readFileSync(join(directory, name));
+    };
+    const library = (name: string) => readFileSync(realpathSync(`/lib/x86_64-linux-gnu/${name}`));
+    return {
+      "bin/busy": made("busy"),
+      "bin/busy-stripped": made("busy-stripped", "-s"),
+      "lib64/ld-linux-x86-64.so.2": library("ld-linux-x86-64.so.2"),
+      "lib/x86_64-linux-gnu/libc.so.6": library("libc.so.6"),
+    };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Chains of functions, innermost first, each with its weight. */
+function chains(profile: Profile, wanted: string): { readonly names: string[]; readonly weight: number }[] {
+  const { samples, stacks, frames, symbols, dsos, tasks } = profile;
+  return Array.from(samples.stack, (first, i) => {
+    const names: string[] = [];
+    for (let stack = first; stack >= 0; stack = stacks.caller[stack]!) {
+      const frame = stacks.frame[stack]!;
+      const dso = dsos[frames.dso[frame]!]?.name.split("/").at(-1) ?? "?";
+      names.push(`${symbols[frames.symbol[frame]!]?.name ?? "-"}@${dso}`);
+    }
+    return { names, weight: samples.weight[i]!, comm: tasks[samples.task[i]!]!.comm };
+  }).filter(({ comm }) => comm === wanted);
+}
+
+/** The share of the samples whose chain, as one line, looks like this. */
+function share(all: ReturnType<typeof chains>, pattern: RegExp): number {
+  const sum = (some: typeof all) => some.reduce((total, { weight }) => total + weight, 0);
+  return sum(all.filter(({ names }) => pattern.test(names.join(" ")))) / sum(all);
+}
+
+describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) => {
+  const missing = await kernelMissing(kernel);
+  let guest: TestGuest;
+  let observer: Observer;
+  beforeAll(async () => {
+    if (missing !== undefined) return;
+    guest = await bootTestGuest(kernel, { files: programs(), modules: ["af_alg", "algif_hash", "md4"] });
+    observer = new Observer(guest.observed, {
+      now: () => Math.floor(performance.now() * 1e6),
+      wallTime: () => Date.now(),
+      pause: (milliseconds) => delay(Math.max(0, milliseconds)),
+      about: { hostname: "host", hostKernel: "6", cpu: "cpu", cpus: 1, version: "0" },
+    });
+  });
+  afterAll(() => guest?.[Symbol.asyncDispose]());
+
+  async function record(command: string, order: Partial<RecordOrder> = {}) {
+    await guest.sh(`${command} >/dev/null 2>&1 </dev/null & echo $! >/run/pid; sleep 1`);
+    let profile: Profile | undefined;
+    let attachments: GuestAttachments | undefined;
+    const about = { name: "g", hostPid: 1, vcpuThreads: [1], opaque: false };
+    const whole = { event: "cpu-clock", period: 1e9 / 999, callGraph: true, every: 0, guest: about, ...order } as const;
+    await observer.record(whole, delay(SECONDS * 1000), async (made, with_) => {
+      profile = made;
+      attachments = with_;
+    });
+    await guest.sh("kill $(cat /run/pid)");
+    return { profile: profile!, attachments: attachments! };
+  }
+
+  it.skipIf(missing !== undefined)("names what a program does, and all its callers", async () => {
+    const { profile, attachments } = await record("/bin/busy");
+    const all = chains(profile, "busy");
+    expect(all.length).toBeGreaterThan(500);
+    const end = "main@busy \\S+@libc.so.6 __libc_start_main\\S*@libc.so.6 _start@busy$";
+    const kernelToUser = "(\\S+@\\[kernel.kallsyms\\] )+";
+    expect(share(all, new RegExp(`^innermost@busy in_program@busy ${end}`))).toBeGreaterThan(LEAST_SHARE);
+    expect(share(all, new RegExp(`^(\\S+@libc.so.6 |compare@busy )+in_library@busy ${end}`))).toBeGreaterThan(
+      LEAST_SHARE,
+    );
+    expect(
+      share(
+        all,
+        new RegExp(
+          `^\\S*@\\[md4\\] (\\S+@\\[\\S+\\] )*entry_SYSCALL_64_after_hwframe@\\[kernel.kallsyms\\] \\S+@libc.so.6 in_module@busy ${end}`,
+        ),
+      ),
+    ).toBeGreaterThan(LEAST_SHARE);
+    expect(
+      share(all, new RegExp(`^${kernelToUser}\\S+@libc.so.6 (\\S+@libc.so.6 )*in_kernel@busy ${end}`)),
+    ).toBeGreaterThan(LEAST_SHARE);
+    // What is cut short or has no name is the exception.
+    expect(share(all, /_start@busy$/)).toBeGreaterThan(0.97);
+    expect(attachments.files.size).toBeGreaterThanOrEqual(2);
+    expect(Buffer.from(attachments.kallsyms).toString("latin1")).toContain("md4_transform\t[md4]");
+  });
+
+  it.skipIf(missing !== undefined)("follows a stripped program as far", async () => {
+    const { profile } = await record("/bin/busy-stripped");
+    const all = chains(profile, "busy-stripped");
+    const own = "-@busy-stripped";
+    expect(
+      share(all, new RegExp(`^${own} ${own} ${own} \\S+@libc.so.6 __libc_start_main\\S*@libc.so.6 ${own}$`)),
+    ).toBeGreaterThan(LEAST_SHARE);
+  });
+
+  it.skipIf(missing !== undefined)("samples by instructions, one in so many", async () => {
+    const { profile } = await record("/bin/busy", { event: "instructions", period: 500_000 });
+    const all = chains(profile, "busy");
+    expect(all.length).toBeGreaterThan(200);
+    const mean = all.reduce((sum, { weight }) => sum + weight, 0) / all.length;
+    expect(mean).toBeGreaterThan(450_000);
+    expect(mean).toBeLessThan(550_000);
+  });
+
+  it.skipIf(missing !== undefined)("shows where tasks wait", async () => {
+    const { profile } = await record("sleep 100", { event: "off-cpu", period: 50e6 });
+    const all = chains(profile, "sleep");
+    expect(all.length).toBeGreaterThan(10);
+    expect(share(all, /^__schedule@\[kernel.kallsyms\] schedule@.*nanosleep.*entry_SYSCALL_64_after_hwframe/)).toBe(1);
+  });
+});
