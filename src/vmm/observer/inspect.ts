@@ -55,7 +55,8 @@ function filesOf(look: Look): FileTree {
 
 /** Rows of an inspection other than `cat`, fit for JSON. Throws VivError. */
 export function inspect(view: GuestView, { what, pid, path }: InspectOrder): unknown {
-  if (what === "modules") return view.kernel().modules.map(({ symbols, text, ...module }) => module);
+  if (what === "modules")
+    return view.kernel().modules.map((module) => ({ ...module, symbols: undefined, text: undefined }));
   const look = view.look();
   switch (what) {
     case "names":
