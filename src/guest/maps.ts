@@ -3,11 +3,12 @@
  * holds them since 6.1, a sorted list before.
  */
 import { type Gva, gva } from "../base/index.ts";
+import { readDentry } from "./dentries.ts";
 import { Budget, Inconsistent, type Listing, readEach, readListing } from "./lists.ts";
 import type { Look } from "./look.ts";
 import { walkMapleTree } from "./maple-tree.ts";
 import { PAGE_SIZE } from "./memory.ts";
-import { fileName, type Place } from "./paths.ts";
+import { fileName, type Place, placeInFront } from "./paths.ts";
 
 /** Areas of a process, and nodes of their tree: the kernel's default limit (vm.max_map_count) is 65,530. */
 const MOST_AREAS = 2 ** 18;
@@ -37,7 +38,7 @@ export interface MemoryArea {
   readonly device: number;
   /** Number of the file; 0: none. */
   readonly inode: number;
-  /** Inode of the file, to read it by; absent: no file. */
+  /** Inode that the file's contents are kept by; absent: no file. */
   readonly file?: Gva;
   /** Path, `[heap]`, `[stack]`, `[vdso]`, … or nothing. */
   readonly name: string;
@@ -128,14 +129,17 @@ function readArea(look: Look, at: Gva, root: Place | undefined, names: AreaNames
   const I = look.offsets("memory maps", "inode", "i_ino", "i_sb");
   const { s_dev } = look.offsets("memory maps", "super_block", "s_dev");
   const inode = space.pointer(file, f_inode);
+  // Of overlayfs, the file that is seen and the one that is mapped are two.
+  const front = placeInFront(look, file);
+  const seen = front ? readDentry(look, front.dentry).inode : inode;
   return {
     at,
     start,
     end,
     protection,
     offset: space.u64(at, A.vm_pgoff) * PAGE_SIZE,
-    device: space.u32(space.pointer(inode, I.i_sb), s_dev),
-    inode: space.u64(inode, I.i_ino),
+    device: space.u32(space.pointer(seen, I.i_sb), s_dev),
+    inode: space.u64(seen, I.i_ino),
     file: inode,
     name: fileName(look, file, root),
   };

@@ -77,13 +77,38 @@ const NUMBERED = [
   { magic: 0x6e73_6673, name: "namespace" },
 ] as const;
 
+/**
+ * Of a file that overlayfs opened below for one of its own, which has that one's path beside it (include/linux/fs.h):
+ * FMODE_NOACCOUNT, and FMODE_BACKING, which changed places with 6.14 and its backports.
+ */
+const NOACCOUNT = 1 << 29;
+const BACKING = (1 << 24) | (1 << 25);
+
+/**
+ * Where a file that stands for another one was opened; undefined: it stands for itself. Throws Unreadable, or VivError
+ * for want of types.
+ */
+export function placeInFront(look: Look, file: Gva): Place | undefined {
+  const mount = look.optional("backing_file", "user_path.mnt");
+  const dentry = look.optional("backing_file", "user_path.dentry");
+  if (mount === undefined || dentry === undefined) return undefined;
+  const { f_mode } = look.offsets("open files", "file", "f_mode");
+  const mode = look.space.u32(file, f_mode);
+  if ((mode & NOACCOUNT) === 0 || (mode & BACKING) === 0) return undefined;
+  const place = { mount: look.space.pointer(file, mount), dentry: look.space.pointer(file, dentry) };
+  return place.mount === 0 || place.dentry === 0 ? undefined : place;
+}
+
 /** What an open file is called in /proc/PID/fd and /proc/PID/maps. Throws as `pathOf`. */
 export function fileName(look: Look, file: Gva, root: Place | undefined): string {
   const { space } = look;
   const F = look.offsets("open files", "file", "f_path.dentry", "f_path.mnt", "f_inode");
   const I = look.offsets("open files", "inode", "i_sb", "i_ino");
   const { s_magic } = look.offsets("open files", "super_block", "s_magic");
-  const place = { mount: space.pointer(file, F["f_path.mnt"]), dentry: space.pointer(file, F["f_path.dentry"]) };
+  const place = placeInFront(look, file) ?? {
+    mount: space.pointer(file, F["f_path.mnt"]),
+    dentry: space.pointer(file, F["f_path.dentry"]),
+  };
   const inode = space.pointer(file, F.f_inode);
   const magic = space.u64(space.pointer(inode, I.i_sb), s_magic);
   const numbered = NUMBERED.find((row) => row.magic === magic);

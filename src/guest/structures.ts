@@ -98,8 +98,10 @@ export const STRUCTURES = {
     ],
   },
   file: {
-    members: ["f_path.dentry", "f_path.mnt", "f_inode", "f_flags", "f_pos", "private_data"],
+    members: ["f_path.dentry", "f_path.mnt", "f_inode", "f_flags", "f_mode", "f_pos", "private_data"],
   },
+  /** 6.8 */
+  backing_file: { members: ["user_path.mnt", "user_path.dentry"] },
   vfsmount: { members: ["mnt_root", "mnt_sb", "mnt_flags"] },
   mount: {
     members: [

@@ -33,7 +33,15 @@ function whole<Row>(listing: Listing<Row>): readonly Row[] {
 
 /** What older or newer kernels have instead, or other configurations. */
 const MISSING_MEMBERS: Readonly<Record<TestKernel, readonly string[]>> = {
-  "6.1": ["mm_struct.mmap", "vm_area_struct.vm_next", "dentry.d_sib", "dentry.d_children", "mount.mnt_id_unique"],
+  "6.1": [
+    "mm_struct.mmap",
+    "vm_area_struct.vm_next",
+    "dentry.d_sib",
+    "dentry.d_children",
+    "backing_file.user_path.mnt",
+    "backing_file.user_path.dentry",
+    "mount.mnt_id_unique",
+  ],
   "6.12": [
     "mm_struct.mmap",
     "vm_area_struct.vm_next",
@@ -131,6 +139,23 @@ describe.each(GUESTS)("inside Debian's $kernel with $levels levels of page table
         expect(showMaps(listMemoryAreas(look, process.mm, root))).toBe(said);
         expect(said).toContain("[vsyscall]");
       }
+    });
+
+    it("names what is mapped from overlayfs as the guest sees it", async () => {
+      await sh(`mkdir /run/overlay; mount -t tmpfs none /run/overlay; mkdir /run/overlay/up /run/overlay/work /run/overlay/all
+        mount -t overlay -o lowerdir=/bin,upperdir=/run/overlay/up,workdir=/run/overlay/work none /run/overlay/all`);
+      const pid = Number(
+        await sh("/run/overlay/all/busybox sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.5; echo $!"),
+      );
+      const said = await sh(`cat /proc/${pid}/maps`);
+      const look = zoo.look();
+      const process = whole(listProcesses(look)).find((one) => one.pid === pid)!;
+      const areas = listMemoryAreas(look, process.mm, rootOf(look, process.at));
+      const hash = (await sh(`sha256sum /bin/busybox; kill ${pid}`)).split(" ")[0];
+      expect(showMaps(areas)).toBe(said);
+      const { file } = areas.rows.find(({ name }) => name === "/run/overlay/all/busybox")!;
+      const { missing, bytes } = readFile(look, file!, 2 ** 26);
+      expect([missing, sha256(bytes)]).toEqual([[], hash]);
     });
 
     it("lists open files as /proc/PID/fd and fdinfo", async () => {

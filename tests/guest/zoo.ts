@@ -42,7 +42,7 @@ export async function bootZoo(
     ...(levels === 5 ? { cpu: "max", packed: true } : {}),
     memory: "512M",
     append: "vsyscall=xonly",
-    modules: ["loop"],
+    modules: ["loop", "overlay"],
     files: { "bin/zoo": buildZoo(), ...files },
   });
   try {
