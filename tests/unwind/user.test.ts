@@ -56,7 +56,7 @@ function contextOf(maps: string): UnwindContext {
         file = { elf, frames: CallFrames.of(elf) };
         files.set(map.path, file);
       }
-      return { frames: file.frames, bias: map.start - file.elf.addressOf(map.offset) };
+      return { frames: file.frames, bias: map.start - file.elf.codeAddressOf(map.offset), text: file.elf };
     },
   };
 }

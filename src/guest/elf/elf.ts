@@ -9,12 +9,14 @@ import {
   DYNAMIC,
   ELF_HEADER,
   ELF_MAGIC,
+  EXECUTABLE,
   LITTLE_ENDIAN,
   MACHINE_X86_64,
   PROGRAM_HEADER,
   SECTION,
   SECTION_HEADER,
   SEGMENT,
+  SYMBOL,
   TAG,
 } from "./format.ts";
 
@@ -24,26 +26,25 @@ export interface FileBytes {
   read(offset: number, length: number): Uint8Array | undefined;
 }
 
-/** Headers of one kind. The largest real programs have a few dozen; stops a count that makes us read for ever. */
-const MAX_HEADERS = 1024;
+/** Headers of one kind. The largest real programs have a few dozen; a module of the kernel may have a section for each function. */
+const MAX_HEADERS = 16_384;
 /** A note segment: real ones have under 1 KiB. */
 const MAX_NOTES = 64 * 1024;
 const MAX_DYNAMIC = 4096;
 /** Names of sections, in all. */
 const MAX_NAMES = 256 * 1024;
+/** Symbols that the dynamic linker's hash tables lead to, and steps through them. Stops chains of any length. */
+const MAX_DYNAMIC_SYMBOLS = 1_000_000;
+/** Of a .gnu_debuglink, a file name and a checksum. */
+const MAX_LINK = 4096;
+const PAGE = 4096;
 /** What is read at once: the largest string tables and unwind sections there are. Stops a size that fills the host's memory. */
 const MAX_PART = 256 * 1024 * 1024;
 
 export type Segment = StructOf<typeof PROGRAM_HEADER>;
 export type Section = StructOf<typeof SECTION_HEADER>;
 
-/** A part of a file and where it lies in memory, before the file is moved. */
-export interface Part {
-  readonly address: number;
-  readonly bytes: Uint8Array;
-}
-
-/** Where a symbol table is: records and their names. `sections`: indices of sections in it mean something. */
+/** A symbol table: records and their names. */
 export interface SymbolSource {
   readonly symbols: Uint8Array;
   readonly names: Uint8Array;
@@ -111,11 +112,14 @@ export class Elf {
     }
     return -1;
   }
-  /** The address of what lies at an offset in the file; -1 where it is not loaded. */
-  addressOf(offset: number): number {
-    for (const segment of this.segments) {
-      const within = offset - segment.offset;
-      if (segment.type === SEGMENT.load && within >= 0 && within < segment.fileSize) return segment.address + within;
+  /**
+   * The address of code that is mapped from an offset in the file; -1 where none is. Mappings are of whole pages, so that the first page of a
+   * segment may also hold the end of the one before, which is mapped elsewhere.
+   */
+  codeAddressOf(offset: number): number {
+    for (const { type, flags, offset: start, address, fileSize } of this.segments) {
+      if (type !== SEGMENT.load || (flags & EXECUTABLE) === 0) continue;
+      if (offset >= start - (start % PAGE) && offset < start + fileSize) return address - start + offset;
     }
     return -1;
   }
@@ -125,37 +129,23 @@ export class Elf {
     const offset = this.offsetOf(address);
     return offset < 0 ? undefined : this.#read(offset, length);
   }
-  /** All that is in the file of the segment with an address, from there on. */
-  from(address: number): Part | undefined {
-    for (const { type, address: start, fileSize, offset } of this.segments) {
-      const within = address - start;
-      if (type !== SEGMENT.load || within < 0 || within >= fileSize) continue;
-      const bytes = this.#read(offset + within, fileSize - within);
-      return bytes && { address, bytes };
-    }
-    return undefined;
-  }
-
   sectionBytes({ offset, size }: Section): Uint8Array | undefined {
     return this.#read(offset, size);
   }
 
-  /** The table for the linker's lookup of unwind entries (LSB, .eh_frame_hdr). */
-  get ehFrameHeader(): Part | undefined {
-    const segment = this.segments.find(({ type }) => type === SEGMENT.ehFrame);
-    const bytes = segment && this.#read(segment.offset, segment.fileSize);
-    return bytes && { address: segment.address, bytes };
-  }
-  get ehFrame(): Part | undefined {
-    const section = this.sectionNamed(".eh_frame");
-    const bytes =
-      section && (section.type === SECTION.progbits || section.type === SECTION.x86Unwind)
-        ? this.sectionBytes(section)
-        : undefined;
-    return bytes && { address: section!.address, bytes };
+  /** The first segment of a kind. */
+  segment(type: number): Segment | undefined {
+    return this.segments.find((segment) => segment.type === type);
   }
 
-  /** The full symbol table, and the one for dynamic linking; the first two where both are there. */
+  /** Name of the file that holds what was stripped. */
+  get debugLink(): string | undefined {
+    const section = this.sectionNamed(".gnu_debuglink");
+    const bytes = section && section.size <= MAX_LINK ? this.sectionBytes(section) : undefined;
+    return bytes && textAt(bytes, 0, MAX_LINK);
+  }
+
+  /** The full symbol table, and the one for dynamic linking, as far as they are there. */
   symbolSources(): SymbolSource[] {
     const { sections } = this;
     const found: SymbolSource[] = [];
@@ -173,7 +163,7 @@ export class Elf {
 
   /** The dynamic linker's way to its symbols, which needs no section headers. */
   #dynamicSymbols(): SymbolSource | undefined {
-    const segment = this.segments.find(({ type }) => type === SEGMENT.dynamic);
+    const segment = this.segment(SEGMENT.dynamic);
     if (!segment || segment.fileSize > MAX_DYNAMIC * DYNAMIC.size) return undefined;
     const bytes = this.#read(segment.offset, segment.fileSize);
     if (!bytes) return undefined;
@@ -185,11 +175,49 @@ export class Elf {
     const symbolsAt = values.get(TAG.symbols);
     const namesAt = values.get(TAG.strings);
     if (symbolsAt === undefined || namesAt === undefined) return undefined;
-    // The string table follows the symbols in what every linker writes; nothing says where they end.
-    const size = namesAt > symbolsAt ? namesAt - symbolsAt : 0;
+    const count = this.#hashed(values.get(TAG.hash)) ?? this.#gnuHashed(values.get(TAG.gnuHash));
+    // The string table follows the symbols in what every linker writes.
+    const size = count === undefined ? Math.max(0, namesAt - symbolsAt) : count * SYMBOL.size;
     const symbols = this.at(symbolsAt, size);
     const names = this.at(namesAt, values.get(TAG.stringsSize) ?? 0);
     return symbols && names && { symbols, names };
+  }
+
+  /** Symbols of a DT_HASH: as many as it has chains. */
+  #hashed(table: number | undefined): number | undefined {
+    return table === undefined ? undefined : this.#u32(table + 4);
+  }
+
+  /** Of a DT_GNU_HASH: up to the end of the chain that the last bucket leads to. */
+  #gnuHashed(table: number | undefined): number | undefined {
+    const head = table === undefined ? undefined : this.at(table, 16);
+    if (table === undefined || !head) return undefined;
+    const view = new DataView(head.buffer, head.byteOffset, 16);
+    const [bucketCount, first, filterWords] = [0, 4, 8].map((at) => view.getUint32(at, true)) as [
+      number,
+      number,
+      number,
+    ];
+    const buckets = table + 16 + filterWords * 8;
+    const chains = buckets + bucketCount * 4;
+    const bytes = bucketCount <= MAX_DYNAMIC_SYMBOLS ? this.at(buckets, bucketCount * 4) : undefined;
+    if (!bytes) return undefined;
+    const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let last = 0;
+    for (let i = 0; i < bucketCount; i++) last = Math.max(last, words.getUint32(i * 4, true));
+    // Symbols in front of the first are not in the table: what the file itself looks for elsewhere.
+    if (last < first) return first;
+    for (let index = last; index < last + MAX_DYNAMIC_SYMBOLS; index++) {
+      const hash = this.#u32(chains + (index - first) * 4);
+      if (hash === undefined) return undefined;
+      if ((hash & 1) !== 0) return index + 1;
+    }
+    return undefined;
+  }
+
+  #u32(address: number): number | undefined {
+    const bytes = this.at(address, 4);
+    return bytes && new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
   }
 
   #read(offset: number, length: number): Uint8Array | undefined {

@@ -56,6 +56,9 @@ export const SECTION = { progbits: 1, symtab: 2, note: 7, dynsym: 11, x86Unwind:
 export const SYMBOL = struct("Elf64_Sym", 24, { name: u32, info: u8, other: u8, section: u16, value: u64, size: u64 });
 export const SYMBOL_TYPE = { none: 0, func: 2, ifunc: 10 } as const;
 export const BINDING = { local: 0, global: 1, weak: 2 } as const;
+/** Low bits of `other`: internal and hidden symbols are not for other files. */
+export const VISIBILITY = { mask: 3, internal: 1, hidden: 2 } as const;
+export const SECTION_INDEX = { undefined: 0, absolute: 0xfff1 } as const;
 
 export const DYNAMIC = struct("Elf64_Dyn", 16, { tag: s64, value: u64 });
 export const TAG = { end: 0, hash: 4, strings: 5, symbols: 6, stringsSize: 10, gnuHash: 0x6fff_fef5 } as const;

@@ -2,9 +2,11 @@
  * Call frame information of a file (LSB Core, "Exception Frames"; DWARF 5, 6.4): for each instruction, where the caller's frame is and where
  * its registers were saved. Read when an instruction is first met, and kept for it.
  */
-import type { Elf, Part } from "../elf/elf.ts";
+import type { Elf } from "../elf/elf.ts";
+import { SEGMENT } from "../elf/format.ts";
+import { last } from "./binary-search.ts";
 import { BadTable, Cursor, ENCODING } from "./cursor.ts";
-import { DWARF_REGISTERS } from "./words.ts";
+import { DWARF, DWARF_REGISTERS } from "./words.ts";
 
 /** How a register of the caller is got. */
 export const RULE = {
@@ -29,11 +31,15 @@ export interface FrameRow {
   readonly cfaRegister: number;
   readonly cfaOffset: number;
   readonly cfaExpression: Uint8Array | undefined;
-  /** RULE of each register by its DWARF number. */
+  /** DWARF numbers of registers that are not the same in the caller; RULE of each; offset, register, or index of an expression. */
+  readonly registers: Uint8Array;
   readonly rules: Uint8Array;
-  /** Offset, register, or index of an expression. */
   readonly values: Float64Array;
   readonly expressions: readonly Uint8Array[];
+  /** The CFA is that of a register, and all others are at offsets from it. */
+  readonly plain: boolean;
+  /** Nobody called this. */
+  readonly outermost: boolean;
   /** The frame of a signal: the instruction it returns to is not behind a call. */
   readonly signal: boolean;
 }
@@ -52,59 +58,60 @@ const MAX_ROWS = 20_000;
 const MAX_CIES = 4096;
 /** Entries of an .eh_frame that has no table for lookup. */
 const MAX_ENTRIES = 2_000_000;
+/** Bytes of an entry: in 200 MB of LLVM and Chromium the longest has 8 KiB. Stops entries that take long again and again. */
+const MAX_ENTRY = 64 * 1024;
 /** States that are remembered inside one another. */
 const MAX_REMEMBERED = 64;
 const MAX_EXPRESSIONS = 64;
-/** In front of an entry of 64 bits. */
+/** In front of an entry whose length has 64 bits. */
 const LONG = 0xffff_ffff;
 const SORTED_TABLE = 0x3b;
+/** Pairs of the sorted table. */
+const PAIR = 8;
+/** Of .eh_frame_hdr, in front of them. */
+const MAX_HEADER = 32;
+
+/** Finds the address of the FDE that an address needs; -1: there is none. */
+type Lookup = (address: number) => number;
 
 export class CallFrames {
-  readonly #frames: Part;
-  /** Address of the sorted table's first pair and how many there are; the rest of a table that is made here. */
-  readonly #lookup: (address: number) => number;
+  readonly #file: Elf;
+  readonly #lookup: Lookup;
   readonly #rows = new Map<number, FrameRow | undefined>();
+  /** Rows that are alike are one. */
+  readonly #distinct = new Map<string, FrameRow>();
   readonly #cies = new Map<number, Cie | undefined>();
 
-  private constructor(frames: Part, lookup: (address: number) => number) {
-    this.#frames = frames;
+  private constructor(file: Elf, lookup: Lookup) {
+    this.#file = file;
     this.#lookup = lookup;
   }
 
-  /** Of a file; undefined where it has none, or they are not there. */
+  /** Of a file; undefined where it has none, or they are not there. What is missing of them is nobody's row. */
   static of(elf: Elf): CallFrames | undefined {
-    const header = elf.ehFrameHeader;
-    try {
-      const quick = header && fromHeader(elf, header);
-      if (quick) return new CallFrames(quick.frames, quick.lookup);
-    } catch (error) {
-      if (!(error instanceof BadTable)) throw error;
-    }
-    const frames = elf.ehFrame;
-    return frames && new CallFrames(frames, scanned(frames));
+    const lookup = tryTable(() => sorted(elf)) ?? scanned(elf);
+    return lookup && new CallFrames(elf, lookup);
   }
 
   /** What holds at an address of the file; undefined where nothing is said. */
   at(address: number): FrameRow | undefined {
-    if (this.#rows.has(address)) return this.#rows.get(address);
-    if (this.#rows.size >= MAX_ROWS) this.#rows.clear();
-    let row: FrameRow | undefined;
-    try {
-      const entry = this.#lookup(address);
-      if (entry >= 0) row = this.#row(entry, address);
-    } catch (error) {
-      if (!(error instanceof BadTable)) throw error;
+    const known = this.#rows.get(address);
+    if (known || this.#rows.has(address)) return known;
+    if (this.#rows.size >= MAX_ROWS) {
+      this.#rows.clear();
+      this.#distinct.clear();
     }
+    const entry = this.#lookup(address);
+    const found = entry < 0 ? undefined : tryTable(() => this.#row(entry, address));
+    const row = found && this.#shared(found);
     this.#rows.set(address, row);
     return row;
   }
 
-  /** `entry`: offset of the FDE. */
   #row(entry: number, address: number): FrameRow | undefined {
-    const { bytes, address: base } = this.#frames;
-    const fde = entryAt(bytes, base, entry);
+    const fde = entryAt(this.#file, entry);
     if (!fde) return undefined;
-    const idAt = fde.at;
+    const idAt = fde.address;
     const distance = fde.u32();
     // Zero marks a CIE, not an FDE.
     if (distance === 0) return undefined;
@@ -117,25 +124,56 @@ export class CallFrames {
     return execute(cie, fde, start, address);
   }
 
-  #cie(offset: number): Cie | undefined {
-    if (this.#cies.has(offset)) return this.#cies.get(offset);
+  #cie(address: number): Cie | undefined {
+    if (this.#cies.has(address)) return this.#cies.get(address);
     if (this.#cies.size >= MAX_CIES) this.#cies.clear();
-    const { bytes, address } = this.#frames;
-    const cursor = offset >= 0 ? entryAt(bytes, address, offset) : undefined;
-    const cie = cursor && cursor.u32() === 0 ? readCie(cursor) : undefined;
-    this.#cies.set(offset, cie);
+    const cie = tryTable(() => cieAt(this.#file, address));
+    this.#cies.set(address, cie);
     return cie;
+  }
+
+  #shared(row: FrameRow): FrameRow {
+    if (!row.plain) return row;
+    const { cfaRegister, cfaOffset, registers, values, outermost, signal } = row;
+    const key = `${cfaRegister} ${cfaOffset} ${registers} ${values} ${outermost} ${signal}`;
+    const same = this.#distinct.get(key);
+    if (!same) this.#distinct.set(key, row);
+    return same ?? row;
   }
 }
 
-/** The body of the entry at an offset, its length read; undefined where it ends the table. */
-function entryAt(bytes: Uint8Array, base: number, offset: number): Cursor | undefined {
-  const cursor = new Cursor(bytes, base, offset);
-  const length = cursor.u32();
-  if (length === 0) return undefined;
-  // Entries of 64 bits: no compiler makes them.
-  if (length === LONG) throw new BadTable("an entry of 64 bits");
-  return new Cursor(bytes, base, cursor.at, cursor.at + length);
+/** What a table says; undefined where it says what it may not. */
+function tryTable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof BadTable) return undefined;
+    throw error;
+  }
+}
+
+/** Where an entry's body lies, and its length; undefined where it ends the table or is not there. */
+function bodyAt(elf: Elf, address: number): { readonly start: number; readonly length: number } | undefined {
+  const head = elf.at(address, 4);
+  if (!head) return undefined;
+  const short = new Cursor(head, address).u32();
+  if (short !== LONG) return short === 0 ? undefined : { start: address + 4, length: short };
+  const rest = elf.at(address + 4, 8);
+  return rest && { start: address + 12, length: new Cursor(rest, address).s64() };
+}
+
+/** The body of the entry at an address. Throws BadTable. */
+function entryAt(elf: Elf, address: number): Cursor | undefined {
+  const body = bodyAt(elf, address);
+  if (!body) return undefined;
+  if (!(body.length >= 4 && body.length <= MAX_ENTRY)) throw new BadTable("an entry that is too long");
+  const bytes = elf.at(body.start, body.length);
+  return bytes && new Cursor(bytes, body.start);
+}
+
+function cieAt(elf: Elf, address: number): Cie | undefined {
+  const cursor = entryAt(elf, address);
+  return cursor && cursor.u32() === 0 ? readCie(cursor) : undefined;
 }
 
 function readCie(cursor: Cursor): Cie {
@@ -146,7 +184,7 @@ function readCie(cursor: Cursor): Cie {
   const codeAlign = cursor.uleb();
   const dataAlign = cursor.sleb();
   const returnRegister = version === 1 ? cursor.u8() : cursor.uleb();
-  if (returnRegister !== 16) throw new BadTable("a return address in another register");
+  if (returnRegister !== DWARF.ra) throw new BadTable("a return address in another register");
   let encoding = 0;
   let signal = false;
   const augmented = augmentation.startsWith("z");
@@ -160,7 +198,7 @@ function readCie(cursor: Cursor): Cie {
       else if (letter === "S") signal = true;
       else break;
     }
-    cursor.at = end;
+    cursor.moveTo(end);
   } else if (augmentation !== "") throw new BadTable("an augmentation that is not known");
   return { codeAlign, dataAlign, encoding, augmented, signal, instructions: cursor };
 }
@@ -322,6 +360,11 @@ function execute(cie: Cie, fde: Cursor, start: number, address: number): FrameRo
             case 0x2e:
               code.uleb();
               break;
+            case 0x2f: {
+              const register = code.uleb();
+              state.set(register, RULE.offset, -code.uleb() * dataAlign);
+              break;
+            }
             default:
               throw new BadTable("an instruction that is not known");
           }
@@ -332,80 +375,110 @@ function execute(cie: Cie, fde: Cursor, start: number, address: number): FrameRo
   run(cie.instructions.again(), Number.NEGATIVE_INFINITY);
   initial.copy(state);
   run(fde, start);
-  const { cfaRegister, cfaOffset, cfaExpression, rules, values } = state;
-  return { cfaRegister, cfaOffset, cfaExpression, rules, values, expressions, signal: cie.signal };
+  return rowOf(state, expressions, cie.signal);
 }
 
-/** The table of .eh_frame_hdr: pairs of a function's start and its FDE, sorted. */
-function fromHeader(elf: Elf, { address, bytes }: Part): { frames: Part; lookup(address: number): number } | undefined {
-  const cursor = new Cursor(bytes, address);
+function rowOf(
+  { cfaRegister, cfaOffset, cfaExpression, rules, values }: State,
+  expressions: Uint8Array[],
+  signal: boolean,
+): FrameRow {
+  const registers: number[] = [];
+  for (let i = 0; i < DWARF_REGISTERS; i++) if (rules[i] !== RULE.same) registers.push(i);
+  if (rules[DWARF.ra] === RULE.same) throw new BadTable("a return address that is not saved");
+  const plain = cfaExpression === undefined && cfaRegister < DWARF_REGISTERS;
+  return {
+    cfaRegister,
+    cfaOffset,
+    cfaExpression,
+    registers: Uint8Array.from(registers),
+    rules: Uint8Array.from(registers, (register) => rules[register]!),
+    values: Float64Array.from(registers, (register) => values[register]!),
+    expressions,
+    plain: plain && registers.every((register) => rules[register] === RULE.offset),
+    outermost: rules[DWARF.ra] === RULE.undefined,
+    signal,
+  };
+}
+
+/** By the table of .eh_frame_hdr: pairs of a function's start and its FDE, sorted. Throws BadTable. */
+function sorted(elf: Elf): Lookup | undefined {
+  const segment = elf.segment(SEGMENT.ehFrame);
+  if (!segment) return undefined;
+  const { address, fileSize } = segment;
+  const head = elf.at(address, Math.min(fileSize, MAX_HEADER));
+  if (!head) return undefined;
+  const cursor = new Cursor(head, address);
   const version = cursor.u8();
   const framesEncoding = cursor.u8();
   const countEncoding = cursor.u8();
   const tableEncoding = cursor.u8();
   if (version !== 1 || countEncoding === ENCODING.omit || tableEncoding !== SORTED_TABLE) return undefined;
-  const framesAt = cursor.pointer(framesEncoding, address);
+  cursor.pointer(framesEncoding, address);
   const count = cursor.pointer(countEncoding, address);
-  const table = cursor.at;
-  if (!(count >= 0) || table + count * 8 > bytes.length) return undefined;
-  const frames = elf.from(framesAt);
-  if (!frames) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const lookup = (wanted: number): number => {
-    const index = last(count, (i) => address + view.getInt32(table + i * 8, true) <= wanted);
-    return index < 0 ? -1 : address + view.getInt32(table + index * 8 + 4, true) - frames.address;
+  const table = cursor.address;
+  if (!(count > 0) || table + count * PAIR > address + fileSize) return undefined;
+  return (wanted) => {
+    let entry = -1;
+    let low = 0;
+    let high = count;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const pair = elf.at(table + middle * PAIR, PAIR);
+      // Not in the guest's memory now.
+      if (!pair) return -1;
+      const view = new DataView(pair.buffer, pair.byteOffset, PAIR);
+      if (address + view.getInt32(0, true) <= wanted) {
+        low = middle + 1;
+        entry = address + view.getInt32(4, true);
+      } else high = middle;
+    }
+    return entry;
   };
-  return { frames, lookup };
 }
 
-/** A table made by going through all entries once, when it is first needed. */
-function scanned(frames: Part): (address: number) => number {
-  let table: { readonly starts: Float64Array; readonly entries: Float64Array } | undefined;
+/** By a table made by going through all entries once, when it is first needed. */
+function scanned(elf: Elf): Lookup | undefined {
+  const section = elf.sectionNamed(".eh_frame");
+  if (!section || section.address === 0) return undefined;
+  let table: ReturnType<typeof scan> | undefined;
   return (wanted) => {
-    table ??= scan(frames);
+    table ??= scan(elf, section);
     const { starts, entries } = table;
     const index = last(starts.length, (i) => starts[i]! <= wanted);
     return index < 0 ? -1 : entries[index]!;
   };
 }
 
-function scan({ address, bytes }: Part) {
+/** As far as the entries are there: each tells where the next one is. */
+function scan(elf: Elf, { address, size }: { readonly address: number; readonly size: number }) {
   const found: { start: number; entry: number }[] = [];
-  const encodings = new Map<number, number>();
-  let at = 0;
-  try {
-    while (at + 4 <= bytes.length && found.length < MAX_ENTRIES) {
-      const entry = at;
-      const cursor = entryAt(bytes, address, at);
-      if (!cursor) break;
-      at = cursor.end;
-      const idAt = cursor.at;
+  const encodings = new Map<number, number | undefined>();
+  let count = 0;
+  for (let at = address; at < address + size && count < MAX_ENTRIES; count++) {
+    const entry = at;
+    const body = bodyAt(elf, entry);
+    if (!body || body.length < 4) break;
+    at = body.start + body.length;
+    tryTable(() => {
+      const cursor = entryAt(elf, entry);
+      if (!cursor) return;
+      const idAt = cursor.address;
       const distance = cursor.u32();
-      if (distance === 0) {
-        encodings.set(entry, readCie(cursor).encoding);
-        continue;
-      }
-      const encoding = encodings.get(idAt - distance);
+      if (distance === 0) return;
+      const cie = idAt - distance;
+      if (!encodings.has(cie))
+        encodings.set(
+          cie,
+          tryTable(() => cieAt(elf, cie)?.encoding),
+        );
+      const encoding = encodings.get(cie);
       if (encoding !== undefined) found.push({ start: cursor.pointer(encoding, 0), entry });
-    }
-  } catch (error) {
-    if (!(error instanceof BadTable)) throw error;
+    });
   }
   found.sort((a, b) => a.start - b.start);
   return {
     starts: Float64Array.from(found, ({ start }) => start),
     entries: Float64Array.from(found, ({ entry }) => entry),
   };
-}
-
-/** The last of `count` indices for which something holds that holds up to one of them; -1: for none. */
-export function last(count: number, holds: (index: number) => boolean): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if (holds(middle)) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }

@@ -11,6 +11,9 @@ export const ENCODING = { omit: 0xff, pcRelative: 0x10, dataRelative: 0x30, indi
 /** Bytes of a LEB128 number: 64 bits have ten. */
 const MAX_LEB = 10;
 
+/** An augmentation: real ones have up to five letters. */
+const MAX_TEXT = 16;
+
 export class Cursor {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -33,6 +36,13 @@ export class Cursor {
   }
   slice(at: number, length: number): Uint8Array {
     return this.#bytes.subarray(at, at + length);
+  }
+  /** Where it stands in memory. */
+  get address(): number {
+    return this.#base + this.at;
+  }
+  moveTo(at: number): void {
+    this.skip(at - this.at);
   }
   get more(): boolean {
     return this.at < this.end;
@@ -94,7 +104,10 @@ export class Cursor {
   /** ASCII up to a NUL. */
   text(): string {
     let text = "";
-    for (let code = this.u8(); code !== 0; code = this.u8()) text += String.fromCharCode(code);
+    for (let code = this.u8(); code !== 0; code = this.u8()) {
+      if (text.length === MAX_TEXT) throw new BadTable("a text does not end");
+      text += String.fromCharCode(code);
+    }
     return text;
   }
 

@@ -8,6 +8,7 @@ import { listMemoryAreas, type MemoryArea } from "../../guest/maps.ts";
 import { readFile } from "../../guest/page-cache.ts";
 import type { Place } from "../../guest/paths.ts";
 import { CallFrames } from "../../guest/unwind/call-frames.ts";
+import type { UserCode } from "../../guest/unwind/user-frames.ts";
 
 /** Of one file. Larger ones are known by their path alone. */
 const MOST_FILE = 256 * MiB;
@@ -36,6 +37,8 @@ export interface MappedCode {
   readonly file: CodeFile;
   /** What addresses are ahead of those of the file. */
   readonly bias: number;
+  /** What unwinders are told. */
+  readonly code: UserCode;
 }
 
 export class CodeFiles {
@@ -56,14 +59,16 @@ export class CodeFiles {
       .rows.filter(({ protection }) => protection[2] === "x")
       .map((area) => {
         const file = this.#fileOf(look, mm, area);
-        const base = file.elf ? file.elf.addressOf(area.offset) : -1;
+        const base = file.elf ? file.elf.codeAddressOf(area.offset) : -1;
+        const bias = base < 0 ? area.start - area.offset : area.start - base;
         return {
           start: area.start,
           end: area.end,
           pageOffset: area.offset,
           protection: [..."rwx"].reduce((bits, letter, i) => bits | (area.protection[i] === letter ? 1 << i : 0), 0),
           file,
-          bias: base < 0 ? area.start - area.offset : area.start - base,
+          bias,
+          code: { frames: file.frames, bias, text: file.elf },
         };
       });
   }

@@ -141,4 +141,5 @@ const WHY = {
   depth: "it is deeper than is shown",
   unreadable: "a word of the stack is not in memory",
   "unknown-code": "nothing says where this code's caller is",
+  "no-progress": "it leads back into itself",
 } as const;

@@ -6,38 +6,23 @@ import type { Look } from "../../guest/look.ts";
 import { type AddressSpace, Unreadable } from "../../guest/memory.ts";
 import { rootOf } from "../../guest/mounts.ts";
 import type { Task } from "../../guest/tasks.ts";
-import { kernelOrc, moduleOrc, type OrcEntry, type OrcTable } from "../../guest/unwind/orc.ts";
+import { KernelOrc, type OrcEntry } from "../../guest/unwind/orc.ts";
 import { type Chain, type StartRegisters, type UnwindContext, Unwinder } from "../../guest/unwind/unwinder.ts";
 import type { StackWords } from "../../guest/unwind/words.ts";
 import type { CodeFiles, MappedCode } from "./code-files.ts";
 
-/** The kernel's own unwind tables, read when they are first needed and again where modules have changed. */
+/** A kernel and its unwind tables, read when they are first needed and again where modules have changed. */
 export class KernelCode {
   readonly kernel: LinuxKernel;
-  #orc: OrcTable | undefined | null = null;
-  readonly #modules = new Map<Gva, OrcTable | undefined>();
+  readonly #orc: KernelOrc;
 
   constructor(kernel: LinuxKernel) {
     this.kernel = kernel;
+    this.#orc = new KernelOrc(kernel);
   }
 
   orc(ip: number): OrcEntry | undefined {
-    const { start, end } = this.kernel.symbols.text;
-    if (ip >= start && ip < end) {
-      if (this.#orc === null) this.#orc = kernelOrc(this.kernel);
-      return this.#orc?.find(ip);
-    }
-    for (const module of this.kernel.modules) {
-      if (!module.text.some((range) => ip >= range.start && ip < range.end)) continue;
-      if (!this.#modules.has(module.address)) this.#modules.set(module.address, moduleOrc(this.kernel, module.address));
-      return this.#modules.get(module.address)?.find(ip);
-    }
-    return undefined;
-  }
-
-  /** Modules came or went. */
-  modulesChanged(): void {
-    this.#modules.clear();
+    return this.#orc.find(ip);
   }
 }
 
@@ -73,7 +58,7 @@ export function contextOf(kernel: KernelCode, code: ProcessCode): UnwindContext 
     orc: (ip) => kernel.orc(ip),
     user: (ip) => {
       const found = code.at(ip);
-      return found && { frames: found.file.frames, bias: found.bias };
+      return found?.code;
     },
   };
 }
