@@ -3,7 +3,8 @@ import { VivError } from "../../base/index.ts";
 import { readProfile } from "../../perf/file/file.ts";
 import { mergeProfiles } from "../../perf/merge.ts";
 import type { Profile, ProfileInfo } from "../../perf/profile.ts";
-import { RecordingDirectory } from "../../sys/node/recording-directory.ts";
+import { writeRecording } from "../../perf/recording.ts";
+import { NodeRecordingFiles } from "../../sys/node/recording-files.ts";
 import type { GuestAttachments } from "../../vmm/observer/orders.ts";
 import { type Part, PartReader } from "../../vmm/observer/parts.ts";
 import { LOOK } from "../../vmm/observer/requests.ts";
@@ -95,9 +96,10 @@ export async function recordCommand(
   flags: RecordFlags,
   command: readonly string[] | undefined,
 ): Promise<number> {
-  const directory = RecordingDirectory.at(flags.output);
-  const guests = await watchedGuests(names, flags.all);
+  const files = new NodeRecordingFiles(flags.output);
+  let guests: readonly RemoteVm[] = [];
   try {
+    guests = await watchedGuests(names, flags.all);
     const order = { event: flags.event, period: periodOf(flags), callGraph: flags.callGraph, every: 0 };
     const time: Until = { seconds: flags.seconds, command };
     const { incoming, status } = await recordGuests(guests, order, (gone) => until(time, gone));
@@ -112,10 +114,15 @@ export async function recordCommand(
       lost: profiles.reduce((sum, { info }) => sum + info.lost, 0),
       command: ["viv", ...process.argv.slice(2)],
     });
-    await directory.write(
-      profile,
-      incoming.map(({ attachments }) => attachments),
-    );
+    // Each of these profiles has one guest.
+    const attachments = incoming.map(({ attachments: { kallsyms, modules, kernelText, files: programs } }) => ({
+      kallsyms: [kallsyms],
+      modules: [modules],
+      text: kernelText,
+      files: new Map([...programs].map(([buildId, bytes]) => [buildId, [bytes]] as const)),
+    }));
+    await writeRecording(files, profile, attachments);
+    files.finish();
     const count = profile.samples.time.length;
     const lost = profile.info.lost > 0 ? `, ${profile.info.lost} lost` : "";
     process.stderr.write(
@@ -123,6 +130,7 @@ export async function recordCommand(
     );
     return status;
   } finally {
+    files.discard();
     for (const guest of guests) guest.disconnect();
   }
 }

@@ -4,11 +4,11 @@ import type { PerfPorts } from "./ports.ts";
 /** All that is behind it is loaded only where a recording is read. */
 export const RECORDINGS: PerfPorts = {
   open: async (directory) => {
-    const [{ readRecording }, { NodeRecordingSource }] = await Promise.all([
+    const [{ openRecording }, { NodeRecordingSource }] = await Promise.all([
       import("../../perf/recording.ts"),
       import("../../sys/node/recording-source.ts"),
     ]);
-    return { profile: readRecording(new NodeRecordingSource(directory)) };
+    return openRecording(new NodeRecordingSource(directory));
   },
   writers: {},
 };
