@@ -4,7 +4,8 @@ import { gva } from "../../src/base/index.ts";
 import { Elf, type FileBytes } from "../../src/guest/elf/elf.ts";
 import { ElfSymbols } from "../../src/guest/elf/symbols.ts";
 import { CallFrames } from "../../src/guest/unwind/call-frames.ts";
-import { OrcTable, orcVersion } from "../../src/guest/unwind/orc.ts";
+import { OrcTable } from "../../src/guest/unwind/orc.ts";
+import { ORC_FORMATS } from "../../src/guest/unwind/orc-format.ts";
 import { MAX_FRAMES, Unwinder } from "../../src/guest/unwind/unwinder.ts";
 import type { Random } from "../fuzz/random.ts";
 import { type FuzzKind, type FuzzOptions, type FuzzResult, runCases } from "./cases.ts";
@@ -78,7 +79,7 @@ const userStacks: FuzzKind = {
 const kernelStacks: FuzzKind = {
   name: "ORC and kernel stacks",
   run: (random) => {
-    const version = orcVersion({ release: random.pick(["5.10.0", "6.3.1", "6.12.0"]) }, undefined)!;
+    const format = random.pick(Object.values(ORC_FORMATS));
     const count = 1 + random.below(200);
     const starts = new Uint8Array(count * 4);
     const view = new DataView(starts.buffer);
@@ -90,7 +91,7 @@ const kernelStacks: FuzzKind = {
     const entries = Uint8Array.from({ length: count * 6 }, (_, i) =>
       i % 6 < 4 ? random.pick([0, 8, 16, 0xf0, 0xff, random.below(256)]) : random.below(256),
     );
-    const table = new OrcTable(gva(KERNEL_TEXT - 2 ** 20), starts, entries, version);
+    const table = new OrcTable(gva(KERNEL_TEXT - 2 ** 20), starts, entries, format);
     const text = () => KERNEL_TEXT + random.below(8192);
     const words = stackOf(random, KERNEL_STACK_AT, text);
     const unwinder = new Unwinder({ orc: (ip) => table.find(ip), user: () => undefined }, words);

@@ -2,7 +2,7 @@
  * A guest that is busy in a kernel module, in the kernel, in a stripped program and in the C library, recorded while it runs: frames of all
  * four are named, and callers are right to the thread's beginning.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Profile } from "../../src/perf/profile.ts";
+import { writeRecording } from "../../src/perf/recording.ts";
+import { defaultOptions, report } from "../../src/perf/report/rows.ts";
+import { reportLines } from "../../src/perf/report/text.ts";
+import { debugFile } from "../../src/sys/node/debug-files.ts";
+import { NodeRecordingFiles } from "../../src/sys/node/recording-files.ts";
 import { Observer } from "../../src/vmm/observer/observer.ts";
 import type { GuestAttachments, RecordOrder } from "../../src/vmm/observer/orders.ts";
 import { bootTestGuest, type TestGuest } from "../guest/boot.ts";
@@ -60,6 +65,45 @@ function share(all: ReturnType<typeof chains>, pattern: RegExp): number {
   return sum(all.filter(({ names }) => pattern.test(names.join(" ")))) / sum(all);
 }
 
+const hasPerf = spawnSync("perf", ["--version"]).error === undefined;
+
+/** The first rows of what Debian's perf prints of a recording, and of what we do. */
+async function topTens(profile: Profile, given: GuestAttachments) {
+  const scratch = mkdtempSync(join(tmpdir(), "vivarium-recording-"));
+  try {
+    const directory = join(scratch, "perf.data");
+    const files = new NodeRecordingFiles(directory);
+    const { kallsyms, modules, kernelText, files: programs } = given;
+    const attachments = {
+      kallsyms: [kallsyms],
+      modules: [modules],
+      text: kernelText,
+      files: new Map([...programs].map(([buildId, bytes]) => [buildId, [bytes]] as const)),
+    };
+    await writeRecording(files, profile, [attachments]);
+    files.finish();
+    const read = (lines: readonly string[]) =>
+      lines
+        .flatMap((line) => {
+          const match = /^ +([\d.]+)% +(\S+) +(\S+) +\[.\] (.*?) *$/.exec(line);
+          // Where code has no name each of the two shows an address of its own kind.
+          return match && !/^(0x)?0*[0-9a-f]{16}$/.test(match[4]!)
+            ? [{ percent: Number(match[1]), row: `${match[2]} ${match[3]} ${match[4]}` }]
+            : [];
+        })
+        .slice(0, 10);
+    const words = ["--buildid-dir", directory, "report", "-i", directory, "--stdio", "--no-children", "-g", "none"];
+    const perf = spawnSync("perf", words, { encoding: "utf8", maxBuffer: 1 << 28 });
+    const options = { ...defaultOptions(profile), children: false, graph: false };
+    return [
+      read(perf.stdout.split("\n")),
+      read([...reportLines(report(profile, options), { percentLimit: 0 })]),
+    ] as const;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
 describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) => {
   const missing = await kernelMissing(kernel);
   let guest: TestGuest;
@@ -71,6 +115,8 @@ describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) =>
       now: () => Math.floor(performance.now() * 1e6),
       wallTime: () => Date.now(),
       pause: (milliseconds) => delay(Math.max(0, milliseconds)),
+      // perf looks there, too.
+      debugFiles: debugFile,
       about: { hostname: "host", hostKernel: "6", cpu: "cpu", cpus: 1, version: "0" },
     });
   });
@@ -115,6 +161,11 @@ describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) =>
     expect(share(all, /_start@busy$/)).toBeGreaterThan(0.97);
     expect(attachments.files.size).toBeGreaterThanOrEqual(2);
     expect(Buffer.from(attachments.kallsyms).toString("latin1")).toContain("md4_transform\t[md4]");
+
+    if (!hasPerf) return;
+    const [theirs, ours] = await topTens(profile, attachments);
+    expect(theirs.map(({ row }) => row)).toEqual(ours.map(({ row }) => row));
+    for (const [i, { percent }] of theirs.entries()) expect(Math.abs(percent - ours[i]!.percent)).toBeLessThan(1);
   });
 
   it.skipIf(missing !== undefined)("follows a stripped program as far", async () => {

@@ -145,6 +145,11 @@ export class Elf {
     return bytes && textAt(bytes, 0, MAX_LINK);
   }
 
+  /** It is not stripped. */
+  get hasSymbolTable(): boolean {
+    return this.sections.some(({ type }) => type === SECTION.symtab);
+  }
+
   /** The full symbol table, and the one for dynamic linking, as far as they are there. */
   symbolSources(): SymbolSource[] {
     const { sections } = this;

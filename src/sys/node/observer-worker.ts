@@ -6,6 +6,7 @@ import { VivError } from "../../base/index.ts";
 import { writeProfile } from "../../perf/file/file.ts";
 import { Observer, type ObserverStart } from "../../vmm/observer/observer.ts";
 import type { InspectOrder, RecordOrder } from "../../vmm/observer/orders.ts";
+import { debugFile } from "./debug-files.ts";
 
 /** The first message, and all that follow. */
 export type ObserverMessage =
@@ -49,6 +50,7 @@ parentPort?.on("message", (message: ObserverMessage) => {
       now: () => Math.floor(performance.now() * NS_PER_MS),
       wallTime: () => Date.now(),
       pause,
+      debugFiles: debugFile,
       about: {
         hostname: hostname(),
         hostKernel: release(),

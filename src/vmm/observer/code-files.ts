@@ -41,10 +41,18 @@ export interface MappedCode {
   readonly code: UserCode;
 }
 
+/** Symbols of stripped files, as the host may have them: packages of debug information, by build-id (40 hexadecimal digits). */
+export type DebugFiles = (buildId: string) => FileBytes | undefined;
+
 export class CodeFiles {
+  readonly #debug: DebugFiles;
   /** By device, inode number and address of the inode; the ones used last at the end. */
   readonly #files = new Map<string, { readonly file: CodeFile; readonly size: number }>();
   #held = 0;
+
+  constructor(debug: DebugFiles = () => undefined) {
+    this.#debug = debug;
+  }
 
   /** Files met so far that have a build-id and are whole, by it. */
   get whole(): ReadonlyMap<string, Uint8Array> {
@@ -93,7 +101,7 @@ export class CodeFiles {
       const length = area.end - area.start;
       if (area.name !== "[vdso]" || length > MOST_VDSO) return { file: named(area), size: 0 };
       const bytes = look.userSpace(mm).bytes(area.start, length);
-      return { file: fileOf("vdso", area.name, whole(bytes), bytes), size: length };
+      return { file: fileOf("vdso", area.name, whole(bytes), bytes, this.#debug), size: length };
     }
     const { size, bytes, missing } = readFile(look, area.file, MOST_FILE);
     const complete = missing.length === 0 && size === bytes.length;
@@ -104,7 +112,7 @@ export class CodeFiles {
           ? bytes.subarray(offset, offset + length)
           : undefined,
     };
-    return { file: fileOf("user", area.name, source, complete ? bytes : undefined), size: bytes.length };
+    return { file: fileOf("user", area.name, source, complete ? bytes : undefined, this.#debug), size: bytes.length };
   }
 }
 
@@ -123,7 +131,13 @@ const named = (area: MemoryArea): CodeFile => ({
   bytes: undefined,
 });
 
-function fileOf(kind: CodeFile["kind"], name: string, source: FileBytes, bytes: Uint8Array | undefined): CodeFile {
+function fileOf(
+  kind: CodeFile["kind"],
+  name: string,
+  source: FileBytes,
+  bytes: Uint8Array | undefined,
+  debug: DebugFiles,
+): CodeFile {
   const elf = Elf.open(source);
   return {
     kind,
@@ -131,7 +145,22 @@ function fileOf(kind: CodeFile["kind"], name: string, source: FileBytes, bytes: 
     buildId: elf?.buildId,
     elf,
     frames: elf && CallFrames.of(elf),
-    symbols: elf && new ElfSymbols(elf.symbolSources()),
+    symbols: elf && symbolsOf(elf, debug),
     bytes,
   };
 }
+
+/** A stripped file has the names it exports at most. */
+function symbolsOf(elf: Elf, debug: DebugFiles): ElfSymbols {
+  const { buildId } = elf;
+  if (!elf.hasSymbolTable && buildId !== undefined && BUILD_ID.test(buildId)) {
+    const file = debug(buildId);
+    const other = file && Elf.open(file);
+    if (other?.buildId === buildId) {
+      const symbols = new ElfSymbols(other.symbolSources());
+      if (symbols.count > 0) return symbols;
+    }
+  }
+  return new ElfSymbols(elf.symbolSources());
+}
+const BUILD_ID = /^[0-9a-f]{40}$/;

@@ -14,7 +14,7 @@ import { findInit, findProcess, listProcesses, type Process, type Task } from ".
 import { decodeText } from "../../guest/text.ts";
 import { readUsers } from "../../guest/users.ts";
 import { readNames } from "../../guest/uts.ts";
-import { CodeFiles } from "./code-files.ts";
+import { CodeFiles, type DebugFiles } from "./code-files.ts";
 import type { GuestView } from "./guest-view.ts";
 import type { InspectOrder } from "./orders.ts";
 import { KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
@@ -54,7 +54,7 @@ function filesOf(look: Look): FileTree {
 }
 
 /** Rows of an inspection other than `cat`, fit for JSON. Throws VivError. */
-export function inspect(view: GuestView, { what, pid, path }: InspectOrder): unknown {
+export function inspect(view: GuestView, { what, pid, path }: InspectOrder, debug?: DebugFiles): unknown {
   if (what === "modules")
     return view.kernel().modules.map((module) => ({ ...module, symbols: undefined, text: undefined }));
   const look = view.look();
@@ -82,7 +82,7 @@ export function inspect(view: GuestView, { what, pid, path }: InspectOrder): unk
     case "dmesg":
       return readKernelLog(look);
     case "stack":
-      return stacksOf(view, look, processOf(look, pid), pid ?? 0);
+      return stacksOf(view, look, processOf(look, pid), pid ?? 0, debug);
     case "mounts": {
       const init = findInit(look);
       if (!init) throw new VivError("guest.no-init", "the guest has no first process yet: it still boots");
@@ -109,9 +109,9 @@ export function* readGuestFile(view: GuestView, path: string, onHole: (hole: Fil
 }
 
 /** Of a process all threads, of a thread itself. */
-function stacksOf(view: GuestView, look: Look, process: Process, pid: number): TaskStack[] {
+function stacksOf(view: GuestView, look: Look, process: Process, pid: number, debug?: DebugFiles): TaskStack[] {
   const kernel = new KernelCode(view.kernel());
-  const code = ProcessCode.of(look, new CodeFiles(), process.at, process.mm);
+  const code = ProcessCode.of(look, new CodeFiles(debug), process.at, process.mm);
   const threads = process.pid === pid ? process.threads : process.threads.filter(({ tid }) => tid === pid);
   return threads.map((task) => stackOf(look, kernel, code, task));
 }

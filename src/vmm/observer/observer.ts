@@ -6,6 +6,7 @@ import { VivError } from "../../base/index.ts";
 import type { Profile, ProfileInfo } from "../../perf/profile.ts";
 import { Ticker } from "../sampling/ticker.ts";
 import { attachmentsOf } from "./attachments.ts";
+import type { DebugFiles } from "./code-files.ts";
 import { exitReport } from "./exit-report.ts";
 import { GuestView } from "./guest-view.ts";
 import { type FileHole, inspect, readGuestFile } from "./inspect.ts";
@@ -28,6 +29,8 @@ export interface ObserverHost {
   wallTime(): number;
   /** Settles after about so many milliseconds, and lets orders in meanwhile. */
   pause(milliseconds: number): Promise<void>;
+  /** Debug information that the host has. */
+  readonly debugFiles?: DebugFiles;
   /** What of the host a profile says. */
   readonly about: Pick<ProfileInfo, "hostname" | "hostKernel" | "cpu" | "cpus" | "version">;
 }
@@ -62,7 +65,7 @@ export class Observer {
   /** Rows, fit for JSON. Throws VivError. */
   inspect(order: InspectOrder): unknown {
     if (this.#start.opaque) throw opaque();
-    return inspect(this.#view, order);
+    return inspect(this.#view, order, this.#host.debugFiles);
   }
 
   /** Throws VivError. */
@@ -95,6 +98,7 @@ export class Observer {
           guest: order.guest,
           tick: clocked ? period : undefined,
           flat: !order.callGraph,
+          debugFiles: this.#host.debugFiles,
         });
       let recorder = make();
       if (event !== "off-cpu") this.#ticker.start({ period: clocked ? 0 : period });

@@ -17,7 +17,7 @@ import { ProfileBuilder } from "../../perf/builder.ts";
 import type { Mode, Profile, ProfileGuest, ProfileInfo } from "../../perf/profile.ts";
 import { RAW_PIECE, RAW_SAMPLE, type RawSample, type SampleArea } from "../sampling/area.ts";
 import { MOST_USER_STACK } from "../sampling/capture.ts";
-import { CodeFiles, type MappedCode } from "./code-files.ts";
+import { CodeFiles, type DebugFiles, type MappedCode } from "./code-files.ts";
 import type { GuestView } from "./guest-view.ts";
 import { contextOf, KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
 import { workName } from "./work-names.ts";
@@ -30,6 +30,9 @@ const AREAS_AGE_NS = 20e6;
 /** Processes whose areas are kept, and frames: a guest that makes ever new ones has the others found again. */
 const MAX_PROCESSES = 4096;
 const MAX_FRAMES = 500_000;
+/** Different details of one work, and room for each label. */
+const MOST_DETAILS = 4096;
+const LABEL_SIZE = 16;
 
 /** Members of task_struct and per-CPU variables that the machine's thread copies with each sample. */
 function tellMachine(area: SampleArea, view: GuestView): boolean {
@@ -87,6 +90,7 @@ export interface RecorderOptions {
   readonly guest: Omit<ProfileGuest, "hostname" | "kernelRelease" | "kernelBuildId">;
   /** Weight of a tick: nanoseconds. Absent: samples weigh the instructions since the last. */
   readonly tick: number | undefined;
+  readonly debugFiles?: DebugFiles | undefined;
   /** Only where execution is, no callers. */
   readonly flat?: boolean;
 }
@@ -95,7 +99,7 @@ export class Recorder {
   readonly #o: RecorderOptions;
   readonly #builder = new ProfileBuilder();
   readonly #guest: number;
-  readonly #files = new CodeFiles();
+  readonly #files: CodeFiles;
   readonly #processes = new Map<string, KnownProcess>();
   readonly #kernelFrames = new Map<number, number>();
   readonly #workStacks = new Map<number, number>();
@@ -109,6 +113,7 @@ export class Recorder {
   /** Throws VivError where the guest's kernel is not found; not for opaque guests, where nothing is looked for. */
   constructor(options: RecorderOptions) {
     this.#o = options;
+    this.#files = new CodeFiles(options.debugFiles);
     const { view, area, guest } = options;
     for (const word of ["taskPid", "taskTgid", "taskComm"] as const) area.set(word, 0);
     area.setNumber("currentTask", 0);
@@ -197,7 +202,7 @@ export class Recorder {
     let stack = this.#stackOf(chain, process, pid);
     let mode: Mode = user ? "guest.user" : "guest.kernel";
     if (sample.work !== WORK.guest) {
-      stack = this.#workStack(stack, workName(HOST_WORK[sample.work] ?? "loop", sample.detail, area.devices));
+      stack = this.#workStack(stack, sample.work, sample.detail);
       mode = "host";
     }
     this.#builder.sample({
@@ -289,11 +294,14 @@ export class Recorder {
     this.#builder.mapping({ guest: this.#guest, pid, start, length: end - start, pageOffset, dso, protection });
   }
 
-  #workStack(caller: number, name: string): number {
-    const symbol = this.#builder.symbol({ name, dso: this.#labels, start: 0, size: 0 });
+  #workStack(caller: number, work: number, detail: number): number {
+    const name = workName(HOST_WORK[work] ?? "loop", detail, this.#o.area.devices);
+    // Labels have no addresses; what is told apart by them has to have different ones, the same in each guest.
+    const start = (work * MOST_DETAILS + Math.min(detail, MOST_DETAILS - 1)) * LABEL_SIZE;
+    const symbol = this.#builder.symbol({ name, dso: this.#labels, start, size: LABEL_SIZE });
     let frame = this.#workStacks.get(symbol);
     if (frame === undefined) {
-      frame = this.#builder.frame({ address: 0, offset: symbol, dso: this.#labels, symbol, mode: "host" });
+      frame = this.#builder.frame({ address: 0, offset: start, dso: this.#labels, symbol, mode: "host" });
       this.#workStacks.set(symbol, frame);
     }
     return this.#builder.stack(caller, frame);
