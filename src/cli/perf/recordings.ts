@@ -10,5 +10,22 @@ export const RECORDINGS: PerfPorts = {
     ]);
     return openRecording(new NodeRecordingSource(directory));
   },
-  writers: {},
+  writers: {
+    pprof: async () => {
+      const [{ pprof }, { gzipped }] = await Promise.all([import("../../perf/formats/pprof.ts"), import("./gzip.ts")]);
+      return ({ profile }) => gzipped(pprof(profile));
+    },
+    firefox: async () => {
+      const { firefox } = await import("../../perf/formats/firefox.ts");
+      return ({ profile }) => firefox(profile);
+    },
+    speedscope: async () => {
+      const { speedscope } = await import("../../perf/formats/speedscope.ts");
+      return ({ profile }) => speedscope(profile);
+    },
+    collapsed: async () => {
+      const { collapsed } = await import("../../perf/formats/collapsed.ts");
+      return ({ profile }) => collapsed(profile);
+    },
+  },
 };
