@@ -1,5 +1,6 @@
 /** Recordings on this machine, for `viv perf`. */
-import type { PerfPorts } from "./ports.ts";
+import type { Profile } from "../../perf/profile.ts";
+import type { Parts, PerfPorts } from "./ports.ts";
 
 /** All that is behind it is loaded only where a recording is read. */
 export const RECORDINGS: PerfPorts = {
@@ -23,9 +24,29 @@ export const RECORDINGS: PerfPorts = {
       const { speedscope } = await import("../../perf/formats/speedscope.ts");
       return ({ profile }) => speedscope(profile);
     },
+    html: async () => {
+      const page = await flamePages();
+      return ({ profile }) => page(profile);
+    },
     collapsed: async () => {
       const { collapsed } = await import("../../perf/formats/collapsed.ts");
       return ({ profile }) => collapsed(profile);
     },
   },
+  diffPage: async () => {
+    const page = await flamePages();
+    return (baseline, now) => page(baseline.profile, now.profile);
+  },
 };
+
+/** Flame graphs, each a page in one file. */
+async function flamePages(): Promise<(profile: Profile, other?: Profile) => Parts> {
+  const [{ html }, { flameOptions }] = await Promise.all([
+    import("../../perf/html.ts"),
+    import("../../sys/node/flame-page.ts"),
+  ]);
+  return (profile, other) => {
+    const title = profile.guests.map(({ name }) => name).join(", ");
+    return html(profile, { ...flameOptions(), title, ...(other && { other }) });
+  };
+}
