@@ -60,6 +60,8 @@ export const STRUCTURES = {
     ],
   },
   vm_special_mapping: { members: ["name"] },
+  // arch/x86/include/asm/vdso.h
+  vdso_image: { members: ["data", "size"] },
   anon_vma_name: { members: ["name"] },
   maple_tree: { members: ["ma_root"] },
   maple_range_64: { members: ["parent", "pivot", "slot"] },

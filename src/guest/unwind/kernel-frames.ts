@@ -6,7 +6,7 @@
  */
 import type { OrcEntry } from "./orc.ts";
 import type { OrcBase } from "./orc-format.ts";
-import { GPR, GPR_COUNT, MAX_SWITCHES, type StackWords, type Step } from "./words.ts";
+import { GPR, GPR_COUNT, isUserAddress, MAX_SWITCHES, type StackWords, type Step } from "./words.ts";
 
 /** THREAD_SIZE with all that has ever been configured: a frame that reaches farther is on another stack. */
 const MAX_STACK = 32 * 1024;
@@ -29,7 +29,6 @@ const IRET = PT_REGS.ip;
 const PADDINGS = [0, 16] as const;
 /** Selectors (arch/x86/include/asm/segment.h), and the privilege level in them. */
 const SELECTOR = { user: 0x33, user32: 0x23, userData: 0x2b, level: 3 } as const;
-const isUserAddress = (value: number): boolean => value > 0 && value < 2 ** 56;
 
 export interface KernelCodeContext {
   /** Of kernel code; undefined where nothing is said. */
@@ -69,13 +68,14 @@ export class KernelFrames {
     const entry = this.#context.orc(this.exact ? this.ip : this.ip - 1);
     if (!entry) return this.#byFramePointer();
     const { type, spBase, spOffset, signal } = entry;
-    if (type === "end") return this.#entryCode();
-    if (type === "undefined") return "unknown-code";
+    if (type === "end" || type === "undefined") return this.#entryCode(type === "end" ? "end" : "unknown-code");
     const sp = this.#base(spBase, spOffset);
     if (Number.isNaN(sp)) return "unreadable";
     const switches = spBase === "sp-indirect" || spBase === "bp-indirect";
     if (type === "call") return this.#call(sp, this.#words.word(sp - 8), this.#savedBp(entry, sp), signal, switches);
-    return this.#registersAt(type === "regs" ? sp : sp - IRET, type === "partial", signal);
+    const step = this.#registersAt(type === "regs" ? sp : sp - IRET, type === "partial", signal);
+    // Behind the call of error_entry ORC says what held in front of it.
+    return step === "unknown-code" ? this.#entryCode(step) : step;
   }
 
   #base(base: OrcBase, offset: number): number {
@@ -184,22 +184,29 @@ export class KernelFrames {
   }
 
   /**
-   * Where ORC says that the stack ends: a kernel thread began here, or user code has just come in or is about to go on. Then a stack
-   * is all but empty: SYSCALL has left the user's instruction in RCX, the entry code pushes the rest word by word from the end of
-   * the stack on, and the way out moves some of it to the end of another.
+   * Where ORC says that the stack ends, or nothing: a kernel thread began here, or user code has just come in or is about to go on.
+   * Then a stack is all but empty: SYSCALL has left the user's instruction in RCX, and the entry code pushes the rest word by word from the
+   * end of the stack on; on the way out RDI leads to what was saved, and some of it is pushed again on another stack.
+   * `otherwise`: what it is if none of this fits.
    */
-  #entryCode(): Step {
+  #entryCode(otherwise: Step): Step {
     const { gpr } = this;
-    const words = this.#words;
     const sp = gpr[GPR.rsp]!;
-    // A thread that has not been in user code since it was made (ret_from_fork).
+    // All is saved: a thread that has not been in user code since it was made (ret_from_fork), or a stack about to be changed.
     const whole = PADDINGS.some((padding) => (sp + PT_REGS.size + padding) % PAGE === 0);
     if (whole && this.#isUser(sp)) return this.#registersAt(sp, false, true);
-    if (!this.exact) return "end";
+    if (!this.exact) return otherwise;
+    const saved = gpr[GPR.rdi]! - PT_REGS.gpr[GPR.rdi]!;
+    if (saved < 0 && this.#isUser(saved)) return this.#registersAt(saved, true, true);
     const rcx = gpr[GPR.rcx]!;
     // Still on the user's stack, or there again.
-    if (sp >= 0) return this.#toUser(rcx, sp);
+    if (sp >= 0) return this.#toUser(rcx, sp, otherwise);
     const end = Math.ceil(sp / PAGE) * PAGE;
+    // Where the user's stack is was not pushed yet.
+    if (sp === end) return this.#toUser(rcx, Number.NaN, otherwise);
+    // That alone is left for SYSRET's way out.
+    const left = this.#words.word(sp);
+    if (sp === end - 8 && left > SELECTOR.userData) return this.#toUser(rcx, left, otherwise);
     for (const padding of PADDINGS) {
       const top = end - padding;
       const pushed = (top - sp) / 8;
@@ -208,17 +215,14 @@ export class KernelFrames {
       if (pushed >= 5) {
         if (this.#isUser(frame)) return this.#registersAt(frame, true, true);
       } else if (this.#selector(frame + PT_REGS.ss) === SELECTOR.userData) {
-        return this.#toUser(rcx, pushed >= 2 ? words.word(frame + PT_REGS.sp) : Number.NaN);
+        return this.#toUser(rcx, pushed >= 2 ? this.#words.word(frame + PT_REGS.sp) : Number.NaN, otherwise);
       }
     }
-    const pushed = (end - sp) / 8;
-    // SYSRET's way out takes the user's RSP with it, and RDI.
-    if (pushed === 1 || pushed === 2) return this.#toUser(rcx, words.word(end - 8));
-    return pushed === 0 ? this.#toUser(rcx, Number.NaN) : "end";
+    return otherwise;
   }
 
-  #toUser(ip: number, sp: number): Step {
-    if (!isUserAddress(ip) || sp < 0) return "end";
+  #toUser(ip: number, sp: number, otherwise: Step): Step {
+    if (!isUserAddress(ip) || sp < 0) return otherwise;
     this.ip = ip;
     this.exact = true;
     this.gpr[GPR.rsp] = sp;

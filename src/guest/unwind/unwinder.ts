@@ -52,7 +52,7 @@ export class Unwinder {
       const step = walk(chain, kernel);
       chain.kernel = chain.ips.length;
       if (step !== "user") return ended(chain, step);
-      user.begin(kernel.gpr, kernel.ip, true);
+      user.beginBelowKernel(kernel.gpr, kernel.ip);
       // Code of 32 bits keeps its stack in another way.
       if (kernel.compat) return ended(chain, push(chain, kernel.ip, true) ? "unknown-code" : "depth");
     }

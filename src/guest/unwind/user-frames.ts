@@ -6,7 +6,16 @@ import type { CallFrames, FrameRow } from "./call-frames.ts";
 import { RULE } from "./call-frames.ts";
 import { BadTable } from "./cursor.ts";
 import { evaluate } from "./expression.ts";
-import { DWARF, DWARF_OF_GPR, DWARF_REGISTERS, GPR_COUNT, MAX_SWITCHES, type StackWords, type Step } from "./words.ts";
+import {
+  DWARF,
+  DWARF_OF_GPR,
+  DWARF_REGISTERS,
+  GPR_COUNT,
+  isUserAddress,
+  MAX_SWITCHES,
+  type StackWords,
+  type Step,
+} from "./words.ts";
 
 /** Farthest that a frame pointer may point beyond the stack pointer: larger frames are no frames. */
 const MAX_FRAME = 1 << 23;
@@ -14,6 +23,7 @@ const MAX_FRAME = 1 << 23;
 const SIGRETURN = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05] as const;
 /** uc_mcontext of the struct ucontext that the kernel leaves there (asm/sigcontext.h): r8 and on, then these, all by DWARF number. */
 const CONTEXT = { at: 40, registers: [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16] } as const;
+const SYSCALL = [0x0f, 0x05] as const;
 /** Bytes of the longest call instruction that is looked for. */
 const LONGEST_CALL = 7;
 
@@ -53,6 +63,11 @@ export class UserFrames {
     this.exact = exact;
     this.#switches = 0;
     this.#byPointers = false;
+  }
+
+  /** As `begin`, of code that the kernel was entered from: by a system call, which is a call like any other, or by an interrupt. */
+  beginBelowKernel(gpr: ArrayLike<number>, ip: number): void {
+    this.begin(gpr, ip, !this.#has(ip - SYSCALL.length, SYSCALL));
   }
 
   /** One frame outwards. */
@@ -127,7 +142,7 @@ export class UserFrames {
     if (Number.isNaN(caller)) return "unreadable";
     // Nothing called the first frame of a thread.
     if (caller === 0) return "end";
-    if (caller < 0) return "unknown-code";
+    if (!isUserAddress(caller)) return "unknown-code";
     // Only a signal may have interrupted code on another stack.
     const upwards = this.#registers[DWARF.rsp]! > sp || Number.isNaN(sp);
     if (!upwards && !(signal && this.#switches++ < MAX_SWITCHES)) return "no-progress";
@@ -180,9 +195,13 @@ export class UserFrames {
   }
 
   #isSigreturn(ip: number): boolean {
+    return this.#has(ip, SIGRETURN);
+  }
+
+  #has(ip: number, wanted: readonly number[]): boolean {
     const code = this.#context.user(ip);
-    const bytes = code?.text?.at(ip - code.bias, SIGRETURN.length);
-    return bytes !== undefined && SIGRETURN.every((byte, i) => bytes[i] === byte);
+    const bytes = code?.text?.at(ip - code.bias, wanted.length);
+    return bytes !== undefined && wanted.every((byte, i) => bytes[i] === byte);
   }
 }
 

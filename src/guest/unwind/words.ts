@@ -21,3 +21,6 @@ export type Step = "frame" | "user" | "end" | Truncated;
 
 /** Changes from one stack to another: of an NMI in an interrupt in a task there are three. Stops stacks that lead into each other. */
 export const MAX_SWITCHES = 16;
+
+/** The user's half of what five levels of page tables hold. */
+export const isUserAddress = (value: number): boolean => value > 0 && value < 2 ** 56;

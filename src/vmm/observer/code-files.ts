@@ -98,10 +98,9 @@ export class CodeFiles {
 
   #read(look: Look, mm: Gva, area: MemoryArea): { file: CodeFile; size: number } {
     if (area.file === undefined) {
-      const length = area.end - area.start;
-      if (area.name !== "[vdso]" || length > MOST_VDSO) return { file: named(area), size: 0 };
-      const bytes = look.userSpace(mm).bytes(area.start, length);
-      return { file: fileOf("vdso", area.name, whole(bytes), bytes, this.#debug), size: length };
+      const bytes = area.name === "[vdso]" ? vdsoOf(look, mm, area) : undefined;
+      if (!bytes) return { file: named(area), size: 0 };
+      return { file: fileOf("vdso", area.name, whole(bytes), bytes, this.#debug), size: bytes.length };
     }
     const { size, bytes, missing } = readFile(look, area.file, MOST_FILE);
     const complete = missing.length === 0 && size === bytes.length;
@@ -114,6 +113,17 @@ export class CodeFiles {
     };
     return { file: fileOf("user", area.name, source, complete ? bytes : undefined, this.#debug), size: bytes.length };
   }
+}
+
+/** The code that the kernel gives to each process: its own copy, of which a process has only the pages that it has run. */
+function vdsoOf(look: Look, mm: Gva, { start, end }: MemoryArea): Uint8Array | undefined {
+  const length = end - start;
+  if (length > MOST_VDSO) return undefined;
+  const image = look.symbol("vdso_image_64");
+  const [data, size] = [look.optional("vdso_image", "data"), look.optional("vdso_image", "size")];
+  if (image !== undefined && data !== undefined && size !== undefined && look.space.u64(image, size) === length)
+    return look.space.bytes(look.space.pointer(image, data), length);
+  return look.userSpace(mm).bytes(start, length);
 }
 
 const whole = (bytes: Uint8Array): FileBytes => ({
