@@ -25,8 +25,16 @@ export interface Roots {
 /** What widths say where two profiles are compared: the share in both, or the weight in one. */
 export type Widths = "both" | "a" | "b";
 
+/** Weights in one profile. */
+export interface Side {
+  readonly self: Float64Array;
+  readonly total: Float64Array;
+}
+
 export interface CallTree {
   readonly length: number;
+  /** How many numbers the catalog has. */
+  readonly boxes: number;
   readonly caller: Int32Array;
   /** Box numbers of the catalog. */
   readonly box: Int32Array;
@@ -35,7 +43,7 @@ export interface CallTree {
   readonly self: Float64Array;
   readonly total: Float64Array;
   /** Weights in both profiles; of a profile alone the first is `self` and `total`, the second zero. */
-  readonly sides: readonly { readonly self: Float64Array; readonly total: Float64Array }[];
+  readonly sides: readonly [Side, Side];
   /** Nodes that `node` calls: `children` from `firstChild[node]` to below `firstChild[node + 1]`. */
   readonly firstChild: Int32Array;
   readonly children: Int32Array;
@@ -221,12 +229,12 @@ function weighed(
     Int32Array,
   ];
   let samples = 0;
-  const totals = (self: Float64Array): { self: Float64Array; total: Float64Array } => {
+  const totals = (self: Float64Array): Side => {
     const total = self.slice();
     for (let node = length - 1; node > 0; node--) total[caller[node]!]! += total[node]!;
     return { self, total };
   };
-  const sides = [0, 1].map((profile) => {
+  const side = (profile: number): Side => {
     const self = new Float64Array(length);
     const nodes = sampleNode[profile] ?? new Int32Array(0);
     for (let sample = 0; sample < nodes.length; sample++) {
@@ -236,16 +244,17 @@ function weighed(
       self[node]! += data.profiles[profile]!.weight[sample]!;
     }
     return totals(self);
-  });
-  const [a, b] = sides as [(typeof sides)[0], (typeof sides)[0]];
+  };
+  const [a, b] = [side(0), side(1)];
   const { firstChild, children } = childrenOf(caller);
   return {
     length,
+    boxes,
     caller,
     box,
     depth,
     ...(data.profiles.length < 2 || widths === "a" ? a : widths === "b" ? b : totals(blended(a, b))),
-    sides,
+    sides: [a, b],
     firstChild,
     children,
     outermost: outermost(box, firstChild, children, boxes),
@@ -255,7 +264,7 @@ function weighed(
 }
 
 /** Half of each profile's share, in weights of the first. */
-function blended(a: CallTree["sides"][0], b: CallTree["sides"][0]): Float64Array {
+function blended(a: Side, b: Side): Float64Array {
   const [totalA, totalB] = [a.total[0]!, b.total[0]!];
   if (totalA === 0 || totalB === 0) return a.self.map((self, node) => self + b.self[node]!);
   return a.self.map((self, node) => (self + (b.self[node]! * totalA) / totalB) / 2);

@@ -14,12 +14,15 @@ import type { Chosen, ViewState } from "./view-state.ts";
 /** Bins of a strip: more than pixels that most screens have for one. */
 const BINS = 2048;
 
-/** Keeps the last value for as long as what it was made from is the same. */
-function kept<Value>(): (from: readonly unknown[], make: () => Value) => Value {
-  let last: { readonly from: readonly unknown[]; readonly value: Value } | undefined;
+/** Keeps the last values: one made from the same as now is taken again. */
+function kept<Value>(most = 1): (from: readonly unknown[], make: () => Value) => Value {
+  const last: { readonly from: readonly unknown[]; readonly value: Value }[] = [];
   return (from, make) => {
-    if (last === undefined || last.from.some((one, at) => one !== from[at])) last = { from, value: make() };
-    return last.value;
+    const at = last.findIndex((one) => one.from.every((part, at) => part === from[at]));
+    const [found] = at < 0 ? [{ from, value: make() }] : last.splice(at, 1);
+    last.unshift(found!);
+    last.length = Math.min(last.length, most);
+    return found!.value;
   };
 }
 
@@ -40,15 +43,16 @@ export class Derived {
   readonly #data: FlameData;
   readonly #catalog: Catalog;
   readonly #filter = kept<Filter>();
-  readonly #tree = kept<CallTree>();
-  readonly #totals = kept<FunctionTotals>();
+  /** Heaviest first and as time went have different groups, and people go to and fro. */
+  readonly #tree = kept<CallTree>(2);
+  readonly #totals = kept<FunctionTotals>(2);
   readonly #timeline = kept<Timeline>();
-  readonly #layout = kept<Layout>();
+  readonly #layout = kept<Layout>(3);
   readonly #callers = kept<Layout>();
   readonly #callees = kept<Layout>();
   readonly #found = kept<Uint8Array | undefined>();
   readonly #weight = kept<number>();
-  readonly #largest = kept<number>();
+  readonly #largest = kept<number>(2);
 
   constructor(data: FlameData, catalog: Catalog) {
     this.#data = data;
@@ -84,7 +88,7 @@ export class Derived {
 
   totals(state: ViewState): FunctionTotals {
     const tree = this.tree(state);
-    return this.#totals([tree], () => functionTotals(tree, this.#catalog.names.length));
+    return this.#totals([tree], () => functionTotals(tree));
   }
 
   timeline(state: ViewState): Timeline {
@@ -125,7 +129,7 @@ export class Derived {
   largestChange(state: ViewState): number {
     const tree = this.tree(state);
     return this.#largest([tree], () => {
-      const [a, b] = this.totals(state).sides as [FunctionTotals["sides"][0], FunctionTotals["sides"][0]];
+      const [a, b] = this.totals(state).sides;
       let largest = 0;
       for (let box = this.#catalog.functions; box < a.total.length; box++) {
         largest = Math.max(largest, Math.abs(change(tree, a.total[box]!, b.total[box]!)));

@@ -5,16 +5,16 @@
 import type { CallTree } from "./call-tree.ts";
 import type { Box, Layout, Paint } from "./layout.ts";
 
-/** Nodes of the call tree that make up a merged one, with the weight each brings along (of the wide, and of both sides). */
-interface Entries {
-  readonly nodes: readonly number[];
-  /** Absent: their totals. */
-  readonly weights?: readonly Weights[];
-}
+/** Weights beside each other: as wide as boxes are, and in both profiles. */
 interface Weights {
-  total: number;
-  a: number;
-  b: number;
+  readonly total: number[];
+  readonly a: number[];
+  readonly b: number[];
+}
+
+/** Nodes of the call tree that make up a merged one, with the weight that each brings along; without, their totals. */
+interface Entries extends Partial<Weights> {
+  readonly nodes: readonly number[];
 }
 
 interface MergedNode extends Box {
@@ -22,22 +22,55 @@ interface MergedNode extends Box {
   children?: readonly MergedNode[];
 }
 
-interface Collected {
+/** A child in the making. */
+class Collected {
   readonly box: number;
-  readonly nodes: number[];
-  readonly weights: Weights[];
-  total: number;
-  self: number;
-  a: number;
-  b: number;
+  readonly nodes: number[] = [];
+  readonly weights: Weights = { total: [], a: [], b: [] };
+  total = 0;
+  self = 0;
+  a = 0;
+  b = 0;
+
+  constructor(box: number) {
+    this.box = box;
+  }
+}
+
+/** Children by box: looked up a million times, so in a table that is used again. */
+class Collector {
+  readonly #slot: Int32Array;
+  #rows: Collected[] = [];
+
+  constructor(boxes: number) {
+    this.#slot = new Int32Array(boxes).fill(-1);
+  }
+
+  of(box: number): Collected {
+    const slot = this.#slot[box]!;
+    if (slot >= 0) return this.#rows[slot]!;
+    const made = new Collected(box);
+    this.#slot[box] = this.#rows.push(made) - 1;
+    return made;
+  }
+
+  /** All, and begins anew. */
+  take(): Collected[] {
+    const rows = this.#rows;
+    for (const { box } of rows) this.#slot[box] = -1;
+    this.#rows = [];
+    return rows;
+  }
 }
 
 abstract class Merged implements Layout {
   protected readonly tree: CallTree;
+  protected readonly collector: Collector;
   readonly #root: MergedNode;
 
   constructor(tree: CallTree, root: Omit<MergedNode, "depth" | "start">) {
     this.tree = tree;
+    this.collector = new Collector(tree.boxes);
     this.#root = { ...root, depth: 0, start: 0 };
   }
 
@@ -46,15 +79,15 @@ abstract class Merged implements Layout {
   }
 
   /** What the next row has. */
-  protected abstract collect(node: MergedNode): Iterable<Collected>;
+  protected abstract collect(node: MergedNode): readonly Collected[];
 
   #children(node: MergedNode): readonly MergedNode[] {
     if (node.children !== undefined) return node.children;
-    const collected = [...this.collect(node)].filter(({ total }) => total > 0);
+    const collected = this.collect(node).filter(({ total }) => total > 0);
     collected.sort((one, other) => other.total - one.total || one.box - other.box);
     let start = node.start;
     node.children = collected.map(({ box, nodes, weights, total, self, a, b }) => {
-      const entries = weights.length > 0 ? { nodes, weights } : { nodes };
+      const entries = weights.total.length > 0 ? { nodes, ...weights } : { nodes };
       const child = { box, depth: node.depth + 1, start, weight: total, self, a, b, entries };
       start += total;
       return child;
@@ -126,14 +159,13 @@ function firstAfter(nodes: readonly MergedNode[], x: number): number {
 
 /** Down the calls. */
 class Callees extends Merged {
-  protected collect({ entries }: MergedNode): Iterable<Collected> {
+  protected collect({ entries }: MergedNode): readonly Collected[] {
     const { firstChild, children, box, total, self, sides } = this.tree;
-    const [a, b] = sides as [CallTree["sides"][0], CallTree["sides"][0]];
-    const collected = new Map<number, Collected>();
+    const [a, b] = sides;
     for (const node of entries.nodes) {
       for (let at = firstChild[node]!; at < firstChild[node + 1]!; at++) {
         const child = children[at]!;
-        const into = collectedAs(collected, box[child]!);
+        const into = this.collector.of(box[child]!);
         into.nodes.push(child);
         into.total += total[child]!;
         into.self += self[child]!;
@@ -141,82 +173,80 @@ class Callees extends Merged {
         into.b += b.total[child]!;
       }
     }
-    return collected.values();
+    return this.collector.take();
   }
 }
 
 /** Up the callers. An entry is the node that was reached; several that are called from the same node go on as one. */
 class Callers extends Merged {
-  /** Where each call node's weights went, if it was reached in the row being made. */
-  readonly #reached = new Map<number, Weights>();
+  readonly #ofAll: boolean;
+  /** Where each call node's weights are among those of its box, if it was reached in the row being made. */
+  readonly #reached: Int32Array;
 
-  protected collect({ entries, depth }: MergedNode): Iterable<Collected> {
+  constructor(tree: CallTree, root: Omit<MergedNode, "depth" | "start">, ofAll: boolean) {
+    super(tree, root);
+    this.#ofAll = ofAll;
+    this.#reached = new Int32Array(tree.length).fill(-1);
+  }
+
+  protected collect({ entries, depth }: MergedNode): readonly Collected[] {
     const { caller, box } = this.tree;
-    const collected = new Map<number, Collected>();
-    this.#reached.clear();
-    for (const [at, node] of entries.nodes.entries()) {
-      const { total, a, b } = entries.weights![at]!;
+    const { nodes } = entries;
+    const [totals, as, bs] = [entries.total!, entries.a!, entries.b!];
+    for (let at = 0; at < nodes.length; at++) {
       // The first row of a graph of everything is made of the entries themselves.
-      const above = depth === 0 && this.#ofAll ? node : caller[node]!;
+      const above = depth === 0 && this.#ofAll ? nodes[at]! : caller[nodes[at]!]!;
       if (above <= 0) continue;
-      const into = collectedAs(collected, box[above]!);
+      const [total, a, b] = [totals[at]!, as[at]!, bs[at]!];
+      const into = this.collector.of(box[above]!);
       into.total += total;
       into.a += a;
       into.b += b;
       if (caller[above]! <= 0) into.self += total;
-      const weights = this.#reached.get(above);
-      if (weights === undefined) {
-        const own = { total, a, b };
-        this.#reached.set(above, own);
-        into.nodes.push(above);
-        into.weights.push(own);
+      const { weights } = into;
+      const place = this.#reached[above]!;
+      if (place < 0) {
+        this.#reached[above] = into.nodes.push(above) - 1;
+        weights.total.push(total);
+        weights.a.push(a);
+        weights.b.push(b);
       } else {
-        weights.total += total;
-        weights.a += a;
-        weights.b += b;
+        weights.total[place]! += total;
+        weights.a[place]! += a;
+        weights.b[place]! += b;
       }
     }
-    return collected.values();
+    const collected = this.collector.take();
+    for (const { nodes } of collected) for (const node of nodes) this.#reached[node] = -1;
+    return collected;
   }
-
-  readonly #ofAll: boolean;
-  constructor(tree: CallTree, root: Omit<MergedNode, "depth" | "start">, ofAll: boolean) {
-    super(tree, root);
-    this.#ofAll = ofAll;
-  }
-}
-
-function collectedAs(collected: Map<number, Collected>, box: number): Collected {
-  let into = collected.get(box);
-  if (into === undefined) {
-    into = { box, nodes: [], weights: [], total: 0, self: 0, a: 0, b: 0 };
-    collected.set(box, into);
-  }
-  return into;
 }
 
 /** The weights of nodes: their totals, or what they have themselves. */
-const weightsOf = (tree: CallTree, which: "self" | "total", nodes: readonly number[]): Weights[] =>
-  nodes.map((node) => ({
-    total: tree[which][node]!,
-    a: tree.sides[0]![which][node]!,
-    b: tree.sides[1]![which][node]!,
-  }));
+function weightsOf(tree: CallTree, which: "self" | "total", nodes: readonly number[]): Weights {
+  const [a, b] = tree.sides;
+  return {
+    total: nodes.map((node) => tree[which][node]!),
+    a: nodes.map((node) => a[which][node]!),
+    b: nodes.map((node) => b[which][node]!),
+  };
+}
 
-function rootOf(
+const sum = (weights: readonly number[]): number => weights.reduce((sum, weight) => sum + weight, 0);
+
+const rootOf = (
   box: number,
   self: number,
   nodes: readonly number[],
-  weights: Weights[],
-): Omit<MergedNode, "depth" | "start"> {
-  const sum = { total: 0, a: 0, b: 0 };
-  for (const { total, a, b } of weights) {
-    sum.total += total;
-    sum.a += a;
-    sum.b += b;
-  }
-  return { box, weight: sum.total, self, a: sum.a, b: sum.b, entries: { nodes, weights } };
-}
+  weights: Weights,
+): Omit<MergedNode, "depth" | "start"> => ({
+  box,
+  weight: sum(weights.total),
+  self,
+  a: sum(weights.a),
+  b: sum(weights.b),
+  entries: { nodes, ...weights },
+});
 
 /** From the root down: the flame graph as it is mostly drawn. */
 export function calleesOfAll(tree: CallTree): Merged {
@@ -225,9 +255,10 @@ export function calleesOfAll(tree: CallTree): Merged {
 
 /** From the functions that were running, up to their callers. */
 export function callersOfAll(tree: CallTree): Merged {
+  const [a, b] = tree.sides;
   const nodes: number[] = [];
   for (let node = 0; node < tree.length; node++) {
-    if (tree.sides[0]!.self[node]! > 0 || tree.sides[1]!.self[node]! > 0) nodes.push(node);
+    if (a.self[node]! > 0 || b.self[node]! > 0) nodes.push(node);
   }
   return new Callers(tree, rootOf(tree.box[0]!, 0, nodes, weightsOf(tree, "self", nodes)), true);
 }

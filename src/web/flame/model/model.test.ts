@@ -144,7 +144,7 @@ describe("the call tree", () => {
   it("gives each function its self and total weight, recursion once", () =>
     check((one) => {
       const { tree, weighed, catalog } = both(one);
-      const { self, total } = functionTotals(tree, catalog.names.length);
+      const { self, total } = functionTotals(tree);
       for (let box = 0; box < catalog.names.length; box++) {
         const sum = (passes: (stack: readonly number[]) => boolean): number =>
           weighed.reduce((sum, { stack, weight }) => (passes(stack) ? sum + weight : sum), 0);

@@ -7,9 +7,9 @@ import type { CallTree } from "./call-tree.ts";
 import type { Box, Layout, Paint } from "./layout.ts";
 
 /** Runs are kept down to this part of the stretch they were looked for in; narrower ones are kept together, as the widest of them. */
-const FINEST = 1 / 16384;
+const FINEST = 1 / 8192;
 /** A stretch is looked through again where the view is below this part of it. */
-const COARSE = 1 / 4;
+const COARSE = 1 / 3;
 
 /** Runs of one row, from left to right, and what stands for several narrow ones. */
 class Row {
@@ -119,15 +119,35 @@ export class TimeOrder implements Layout {
         else low = middle + 1;
       }
       // What is wide enough for the stretch that was looked through may be too narrow for the view.
-      const seen = new Row();
+      let start = 0;
+      let end = 0;
+      let node = -1;
+      let widest = 0;
+      const flush = (): void => {
+        if (node >= 0) paint(box[node]!, depth, start, end - start, 0, 0, true);
+        node = -1;
+      };
       for (let at = low; at < row.start.length && row.start[at]! < to; at++) {
-        seen.add(row.node[at]!, row.start[at]!, row.end[at]!, least);
-        if (row.widest[at]! > 0) seen.widest[seen.widest.length - 1] ||= row.widest[at]!;
+        const begin = row.start[at]!;
+        const width = row.end[at]! - begin;
+        if (width >= least) {
+          flush();
+          paint(box[row.node[at]!]!, depth, begin, width, 0, 0, row.widest[at]! > 0);
+          continue;
+        }
+        if (begin - end >= least || row.end[at]! - start >= 2 * least) flush();
+        if (node < 0) {
+          start = begin;
+          widest = 0;
+        }
+        end = row.end[at]!;
+        const own = row.widest[at]! || width;
+        if (own > widest) {
+          widest = own;
+          node = row.node[at]!;
+        }
       }
-      for (let at = 0; at < seen.start.length; at++) {
-        const start = seen.start[at]!;
-        paint(box[seen.node[at]!]!, depth, start, seen.end[at]! - start, 0, 0, seen.widest[at]! > 0);
-      }
+      flush();
     }
   }
 

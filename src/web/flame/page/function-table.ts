@@ -87,7 +87,7 @@ export class FunctionTable {
       const absolute = { key: `${key}-weight`, label, title, value, text: (box: number) => quantity(value(box), unit) };
       return this.#isCompact ? [percentage] : [percentage, absolute];
     });
-    const [a, b] = totals.sides as [FunctionTotals["sides"][0], FunctionTotals["sides"][0]];
+    const [a, b] = totals.sides;
     const changes = (["self", "total"] as const).map((key): Column => {
       const value = (box: number): number => change(tree, a[key][box]!, b[key][box]!);
       return {
@@ -124,7 +124,7 @@ export class FunctionTable {
     const { totals, found } = this.#source!;
     const rows: number[] = [];
     for (let box = this.#catalog.functions; box < totals.total.length; box++) {
-      const isThere = totals.sides[0]!.total[box]! > 0 || totals.sides[1]!.total[box]! > 0;
+      const isThere = totals.sides[0].total[box]! > 0 || totals.sides[1].total[box]! > 0;
       if (isThere && (found === undefined || found[box] === 1)) rows.push(box);
     }
     const { key, isUp } = this.#sort;
