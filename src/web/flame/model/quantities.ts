@@ -26,6 +26,12 @@ export function quantity(weight: number, unit: Unit): string {
   return `${size === 1 ? Math.round(weight) : `${weight < 0 ? "−" : ""}${digits(Math.abs(weight) / size)}`} ${name}`;
 }
 
+/** Without zeros behind the point: for the marks of an axis. */
+export const brief = (weight: number, unit: Unit): string =>
+  quantity(weight, unit)
+    .replace(/(\.\d*?)0+ /, "$1 ")
+    .replace(". ", " ");
+
 export function percent(share: number): string {
   const value = share * 100;
   if (value === 0) return "0 %";

@@ -1,6 +1,6 @@
 /** Time from left to right, a strip for each vCPU: how busy it was, and with what. Dragging chooses a range, and all views show that alone. */
 import { MODES } from "../../../perf/profile.ts";
-import { quantity } from "../model/quantities.ts";
+import { brief } from "../model/quantities.ts";
 import type { Timeline } from "../model/timeline.ts";
 import { fitted, make, onceAFrame } from "./dom.ts";
 import { Labels } from "./labels.ts";
@@ -101,7 +101,7 @@ export class Strips {
     for (let at = 0; at < duration; at += step) {
       const x = left + (at / duration) * width;
       context.fillRect(x, height - AXIS, 1, 4);
-      const label = at === 0 ? "0" : quantity(at, "ns").replace(/\.?0+ /, " ");
+      const label = at === 0 ? "0" : brief(at, "ns");
       if (x + context.measureText(label).width + 3 < left + width)
         context.fillText(label, x + 3, height - AXIS / 2 + 1);
     }
