@@ -2,21 +2,13 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { VivError } from "../../base/index.ts";
 import type { ObserverStart } from "../../vmm/observer/observer.ts";
-import type { ObserverMessage, ObserverOrder, ObserverReply } from "./observer-worker.ts";
+import type { GuestObserver, ObserverOrder, ObserverPart, OrderUnderWay } from "../../vmm/observer/orders.ts";
+import type { ObserverMessage, ObserverReply } from "./observer-worker.ts";
 
 /** A thread that nobody asks anything holds its memory no longer. */
 const IDLE_MS = 60_000;
 
-export interface OrderUnderWay {
-  /** Settles when all parts were taken. Rejects with a VivError. */
-  readonly answer: Promise<unknown>;
-  /** That is enough: what records or counts ends. */
-  stop(): void;
-}
-
-export type PartListener = (part: Extract<ObserverReply, { kind: "part" }>) => Promise<void> | void;
-
-export class ObserverThread {
+export class ObserverThread implements GuestObserver {
   readonly #start: ObserverStart;
   readonly #version: string;
   #worker: Worker | undefined;
@@ -29,7 +21,7 @@ export class ObserverThread {
     this.#version = version;
   }
 
-  order(order: ObserverOrder, onPart: PartListener = () => undefined): OrderUnderWay {
+  order(order: ObserverOrder, onPart: (part: ObserverPart) => Promise<void> | void = () => undefined): OrderUnderWay {
     const worker = this.#running();
     const { port1, port2 } = new MessageChannel();
     this.#orders++;

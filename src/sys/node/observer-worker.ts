@@ -5,7 +5,7 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { VivError } from "../../base/index.ts";
 import { writeProfile } from "../../perf/file/file.ts";
 import { Observer, type ObserverStart } from "../../vmm/observer/observer.ts";
-import type { InspectOrder, RecordOrder } from "../../vmm/observer/orders.ts";
+import type { ObserverOrder, ObserverPart } from "../../vmm/observer/orders.ts";
 import { debugFile } from "./debug-files.ts";
 
 /** The first message, and all that follow. */
@@ -13,15 +13,9 @@ export type ObserverMessage =
   | ({ readonly kind: "start"; readonly version: string } & ObserverStart)
   | { readonly kind: "order"; readonly order: ObserverOrder; readonly port: MessagePort };
 
-export type ObserverOrder =
-  | ({ readonly kind: "inspect" } & InspectOrder)
-  | { readonly kind: "cat"; readonly path: string }
-  | ({ readonly kind: "record" } & RecordOrder)
-  | { readonly kind: "exits" };
-
 /** What comes back over an order's port. */
 export type ObserverReply =
-  | { readonly kind: "part"; readonly name: string; readonly about?: object; readonly bytes: Uint8Array }
+  | ({ readonly kind: "part" } & ObserverPart)
   | { readonly kind: "answer"; readonly answer: unknown }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };
 

@@ -66,7 +66,7 @@ export class Vm extends VirtualMachine {
     if (listing instanceof VivError) this.unlisted = listing;
     else {
       this.#listing = listing;
-      listing?.run(this);
+      listing?.run(this, () => this.observer());
     }
   }
 

@@ -54,10 +54,6 @@ export interface GuestAttachments {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
-export interface StatOrder {
-  readonly kind: "exits";
-}
-
 /** Exits of a guest, named, and what else was counted. */
 export interface ExitReport {
   /** Nanoseconds that were watched. */
@@ -72,4 +68,30 @@ export interface ExitReport {
     readonly histogram: readonly number[];
   }[];
   readonly counters: readonly { readonly name: string; readonly value: number }[];
+}
+
+/** What an observer is told to do. */
+export type ObserverOrder =
+  | ({ readonly kind: "inspect" } & InspectOrder)
+  | { readonly kind: "cat"; readonly path: string }
+  | ({ readonly kind: "record" } & RecordOrder)
+  | { readonly kind: "exits" };
+
+/** A piece of what it finds, before the answer. */
+export interface ObserverPart {
+  readonly name: string;
+  readonly about?: object;
+  readonly bytes: Uint8Array;
+}
+
+export interface OrderUnderWay {
+  /** Settles when all parts were taken. Rejects with a VivError. */
+  readonly answer: Promise<unknown>;
+  /** That is enough: what records or counts ends. */
+  stop(): void;
+}
+
+/** The thread that looks into a guest, as the host's other threads have it. */
+export interface GuestObserver {
+  order(order: ObserverOrder, onPart?: (part: ObserverPart) => Promise<void> | void): OrderUnderWay;
 }

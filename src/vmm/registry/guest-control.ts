@@ -1,6 +1,7 @@
 /** What every guest answers over its control socket (requests.ts has the rows). */
 import { VivError } from "../../base/index.ts";
 import type { MachineEnd } from "../machine.ts";
+import type { GuestObserver } from "../observer/orders.ts";
 import type { VirtualMachine } from "../virtual-machine.ts";
 import type { GuestClaims, GuestEntry } from "./guest.ts";
 import { CONTROL, type GuestEnd } from "./requests.ts";
@@ -16,6 +17,10 @@ export interface ControlledGuest {
   cpuTime(): number | undefined;
   /** Settles after about this long. */
   delay(milliseconds: number): Promise<void>;
+  /** Milliseconds of a monotonic clock. */
+  now(): number;
+  /** The thread that looks inside, made when it is first asked for. */
+  observer(): Promise<GuestObserver>;
 }
 
 /** Enters handlers. A room with requests of its own has one of these, loaded when somebody asks for the first time. */

@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import { VivError } from "../../../base/index.ts";
+import type { GuestObserver } from "../../../vmm/observer/orders.ts";
 import { ENTRY_VERSION, type GuestEntry, MAX_CLAIM } from "../../../vmm/registry/guest.ts";
 import type { ControlledGuest } from "../../../vmm/registry/guest-control.ts";
 import { checkName, madeUpName } from "../../../vmm/registry/names.ts";
@@ -53,6 +54,7 @@ export class Listing {
   /** What the machine's thread took to load. */
   #cpuBefore = 0;
   #vm: VirtualMachine | undefined;
+  #observer!: () => Promise<GuestObserver>;
   #machine!: { resolve: (vm: VirtualMachine) => void; reject: (error: unknown) => void };
   readonly #hasMachine: Promise<VirtualMachine>;
   #controls: Promise<Controls> | undefined;
@@ -74,8 +76,9 @@ export class Listing {
   }
 
   /** The guest's machine runs: from now on all is answered. The listing ends with it. */
-  run(vm: VirtualMachine): void {
+  run(vm: VirtualMachine, observer: () => Promise<GuestObserver>): void {
     this.#vm = vm;
+    this.#observer = observer;
     this.#startedAt = performance.now();
     this.#cpuBefore = threadTimeOf(vm) ?? 0;
     this.#machine.resolve(vm);
@@ -153,7 +156,14 @@ export class Listing {
     };
     const enterRooms = async (): Promise<void> => {
       const [vm, { CONTROL_ROOMS }] = await Promise.all([this.#hasMachine, import("./rooms.ts")]);
-      guest = { entry: this.entry, vm, cpuTime, delay: (ms) => delay(ms, undefined, { ref: false }) };
+      guest = {
+        entry: this.entry,
+        vm,
+        cpuTime,
+        delay: (ms) => delay(ms, undefined, { ref: false }),
+        now: () => performance.now(),
+        observer: this.#observer,
+      };
       for (const enter of CONTROL_ROOMS) enter(guest, controls);
     };
     let entered: Promise<void> | undefined;

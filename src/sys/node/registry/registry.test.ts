@@ -16,6 +16,8 @@ import { type Listing, list } from "./listing.ts";
 
 const GUEST = { vcpus: 1, memory: 2 ** 28, accelerator: "software", opaque: false } as const;
 
+const noObserver = (): Promise<never> => Promise.reject(new Error("nobody looks inside here"));
+
 describe("the registry", () => {
   let where: Surroundings;
   let directory = "";
@@ -77,7 +79,7 @@ describe("the registry", () => {
     const booting = (await listGuests(where))[0]!;
     expect(booting).toMatchObject({ name: "web", state: "booting", uptime: 0, pid: process.pid, ...GUEST });
     const { vm, end } = machine();
-    listing.run(vm);
+    listing.run(vm, noObserver);
     await using guest = await connectGuest(listing.entry.id.slice(0, 5), where);
     expect((await guest.info()).state).toBe("running");
     await guest.pause();
@@ -100,7 +102,7 @@ describe("the registry", () => {
     await using guest = await connectGuest("web", where);
     const paused = guest.pause();
     const { vm } = machine();
-    listing.run(vm);
+    listing.run(vm, noObserver);
     await paused;
     expect(vm.state).toBe("paused");
     expect(await guest.shutDown(0)).toBe(true);
@@ -217,7 +219,7 @@ describe("the registry", () => {
 
   it("goes on serving when somebody sends it noise, lengths without bytes, or does not read", async () => {
     const listing = await enter("web");
-    listing.run(machine().vm);
+    listing.run(machine().vm, noObserver);
     const path = join(directory, `${listing.entry.id}.sock`);
     const send = (...parts: readonly Uint8Array[]): Promise<void> =>
       new Promise((resolve) => {

@@ -1,28 +1,21 @@
 /** Requests of those who look inside: passed on to the guest's observer, and what it finds passed back. */
-import { encodeUtf8 } from "../../../base/index.ts";
-import { encodePart } from "../../../vmm/observer/parts.ts";
-import { LOOK } from "../../../vmm/observer/requests.ts";
-import type { ControlRoom } from "../../../vmm/registry/guest-control.ts";
-import type { ObserverThread } from "../observer-thread.ts";
-
-/** A machine of this host has one. */
-interface Observed {
-  observer(): Promise<ObserverThread>;
-}
+import { encodeUtf8 } from "../../base/index.ts";
+import type { ControlRoom } from "../registry/guest-control.ts";
+import { encodePart } from "./parts.ts";
+import { LOOK } from "./requests.ts";
 
 /** How long what the guest says of itself is shown before it is read again. */
 const CLAIMS_AGE_MS = 5_000;
 
 export const lookInside: ControlRoom = (guest, controls) => {
-  const observer = () => (guest.vm as unknown as Observed).observer();
-  const { entry } = guest;
+  const { entry, observer } = guest;
 
   if (!entry.opaque) {
     let claims: { hostname?: string; kernel?: string } = {};
     let readAt = Number.NEGATIVE_INFINITY;
     guest.claims = () => {
-      if (performance.now() - readAt > CLAIMS_AGE_MS) {
-        readAt = performance.now();
+      if (guest.now() - readAt > CLAIMS_AGE_MS) {
+        readAt = guest.now();
         void observer()
           .then((thread) => thread.order({ kind: "inspect", what: "names" }).answer)
           .then(
