@@ -10,6 +10,7 @@ import { type Json, JsonList, jsonParts } from "./json.ts";
 
 const VERSION = 60;
 const NS_PER_MS = 1e6;
+const NS_PER_US = 1e3;
 /** Shown at first; the rest can be chosen. */
 const VISIBLE_THREADS = 10;
 /** ResourceType.Library. */
@@ -214,6 +215,10 @@ function thread(profile: Profile, group: SampleGroup, by: GroupBy): Json {
       time: Float64Array.from(order, (i) => samples.time[i]! / NS_PER_MS),
       weight: Float64Array.from(order, (i) => samples.weight[i]! / (timed ? NS_PER_MS : 1)),
       weightType: timed ? "tracing-ms" : "samples",
+      // Of the time since the sample before, as much as the thread ran.
+      ...(info.event === "cpu-clock"
+        ? { threadCPUDelta: Float64Array.from(order, (i) => samples.weight[i]! / NS_PER_US) }
+        : {}),
       length: order.length,
     },
     markers: { data: [], name: [], startTime: [], endTime: [], phase: [], category: [], length: 0 },
