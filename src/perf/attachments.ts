@@ -27,13 +27,21 @@ export interface GuestAttachments {
 /** By the guest's number in the profile. */
 export type Attachments = readonly (GuestAttachments | undefined)[];
 
+/** Lines that are handed on together. */
+const LINES = 1024;
+
 /** /proc/kallsyms of symbols: names are made to fit a line, whatever the guest calls them. */
 export function* kallsymsText(symbols: Iterable<KernelSymbol>): Generator<string> {
+  let lines: string[] = [];
   for (const { start, type, name, module } of symbols) {
     const suffix = module === undefined ? "" : `\t[${moduleName(module)}]`;
     const letter = /^[A-Za-z]$/.test(type) ? type : "t";
-    yield `${formatGva(start)} ${letter} ${symbolName(name)}${suffix}\n`;
+    lines.push(`${formatGva(start)} ${letter} ${symbolName(name)}${suffix}\n`);
+    if (lines.length < LINES) continue;
+    yield lines.join("");
+    lines = [];
   }
+  yield lines.join("");
 }
 
 /** /proc/modules, as far as perf reads it. */
