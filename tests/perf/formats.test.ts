@@ -12,9 +12,8 @@ import { pprof } from "../../src/perf/formats/pprof.ts";
 import { speedscope } from "../../src/perf/formats/speedscope.ts";
 import { dsoLongName, frameLabel, frameName, NO_STACK } from "../../src/perf/names.ts";
 import { MODES, type Profile } from "../../src/perf/profile.ts";
-import { writeRecording } from "../../src/perf/recording.ts";
 import { gzip } from "../../src/sys/node/gzip.ts";
-import { NodeRecordingFiles } from "../../src/sys/node/recording-files.ts";
+import { saveRecording } from "./save-recording.ts";
 import { INFO, type TwoGuests, twoGuests } from "./two-guests.ts";
 
 const without = (...tools: readonly string[]): boolean => {
@@ -70,9 +69,7 @@ describe.skipIf(noCompiler)("formats of other tools", () => {
 
   it.skipIf(without("perf"))("collapsed: what folding perf's own script gives", async () => {
     const directory = join(scratch, "folded");
-    const files = new NodeRecordingFiles(directory);
-    await writeRecording(files, profile, two.attachments);
-    files.finish();
+    await saveRecording(directory, profile, two.attachments);
     const fields = "comm,tid,time,period,event,ip,sym,dso,machine_pid,vcpu";
     const script = spawnSync("perf", ["--buildid-dir", directory, "script", "-i", directory, "-F", fields], {
       encoding: "utf8",

@@ -7,9 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { VivError } from "../../src/base/index.ts";
 import { dsoLongName, dsoShortName, frameName, UNKNOWN } from "../../src/perf/names.ts";
 import type { Profile } from "../../src/perf/profile.ts";
-import { openRecording, readRecording, writeRecording } from "../../src/perf/recording.ts";
+import { openRecording, readRecording } from "../../src/perf/recording.ts";
 import { NodeRecordingFiles } from "../../src/sys/node/recording-files.ts";
 import { NodeRecordingSource } from "../../src/sys/node/recording-source.ts";
+import { saveRecording } from "./save-recording.ts";
 import { hostPids, INFO, type TwoGuests, twoGuests } from "./two-guests.ts";
 
 const missing = ["perf", "gcc", "objdump"].filter((tool) => spawnSync(tool, ["--version"]).error !== undefined);
@@ -26,9 +27,7 @@ function perf(...args: readonly string[]): string {
 
 async function record(name: string, { profile, attachments }: TwoGuests): Promise<string> {
   const directory = join(scratch, name);
-  const files = new NodeRecordingFiles(directory);
-  await writeRecording(files, profile, attachments);
-  files.finish();
+  await saveRecording(directory, profile, attachments);
   return directory;
 }
 
