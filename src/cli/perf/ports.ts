@@ -1,6 +1,6 @@
 /** What the commands of `viv perf` need of others: recordings, and writers of other tools' formats. */
+import type { CodeOf } from "../../perf/code.ts";
 import type { Profile } from "../../perf/profile.ts";
-import type { CodeOf } from "../../perf/report/annotate.ts";
 
 export interface Recording {
   readonly profile: Profile;

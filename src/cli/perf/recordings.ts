@@ -13,8 +13,11 @@ export const RECORDINGS: PerfPorts = {
   },
   writers: {
     pprof: async () => {
-      const [{ pprof }, { gzipped }] = await Promise.all([import("../../perf/formats/pprof.ts"), import("./gzip.ts")]);
-      return ({ profile }) => gzipped(pprof(profile));
+      const [{ pprof }, { gzip }] = await Promise.all([
+        import("../../perf/formats/pprof.ts"),
+        import("../../sys/node/gzip.ts"),
+      ]);
+      return ({ profile }) => gzip(pprof(profile));
     },
     firefox: async () => {
       const { firefox } = await import("../../perf/formats/firefox.ts");

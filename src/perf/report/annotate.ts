@@ -7,12 +7,10 @@ import { forTerminal } from "../../guest/escape.ts";
 import { Decoded, Decoder } from "../../isa/decode.ts";
 import { disassemble } from "../../isa/disassemble.ts";
 import { ROWS } from "../../isa/rows.ts";
+import type { CodeOf } from "../code.ts";
 import { dsoShortName, hexadecimal } from "../names.ts";
 import { type SampleFilter, Sieve } from "./filter.ts";
 import type { FrameNames } from "./frame-names.ts";
-
-/** Where the code is: `start` is an address in the DSO, as `ProfileSymbol.start`. Undefined where the recording has it not. */
-export type CodeOf = (dso: number, start: number, length: number) => Uint8Array | undefined;
 
 /** A symbol that samples were seen in. */
 export interface AnnotationTarget {
