@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { gva } from "../../src/base/index.ts";
 import { findKernel } from "../../src/guest/find-kernel.ts";
 import type { LinuxKernel } from "../../src/guest/linux-kernel.ts";
 import { tryRead } from "../../src/guest/lists.ts";
@@ -62,10 +63,13 @@ describe.each(TEST_KERNEL_NAMES)("stacks in Debian's %s", async (kernel) => {
   });
   afterAll(() => guest?.[Symbol.asyncDispose]());
 
-  /** Names of the kernel functions a task waits in, innermost first, and the user's instruction pointers. */
+  /** Places in the kernel functions a task waits in, innermost first, and the user's instruction pointers. */
   function stackOf(look: Look, code: KernelCode, task: Task) {
     const chain = waitingChain(look, code, ProcessCode.of(look, new CodeFiles(), task.at, task.mm), task);
-    const names = chain.places.slice(0, chain.kernel).map((place) => found.symbols.find(place as never)?.name ?? "?");
+    const names = chain.places.slice(0, chain.kernel).map((place, i) => {
+      const symbol = found.symbols.find(gva(place));
+      return symbol ? `${symbol.name}+0x${(chain.ips[i]! - symbol.start).toString(16)}` : "?";
+    });
     return { names, user: chain.ips.slice(chain.kernel), truncated: chain.truncated };
   }
 
@@ -76,13 +80,13 @@ describe.each(TEST_KERNEL_NAMES)("stacks in Debian's %s", async (kernel) => {
     return new Map(
       texts.map((text) => {
         const [pid = "", ...lines] = text.trim().split("\n");
-        return [Number(pid), lines.map((line) => /\] ([^+]+)\+/.exec(line)?.[1] ?? line)];
+        return [Number(pid), lines.map((line) => /\] ([^/]+)\//.exec(line)?.[1] ?? line)];
       }),
     );
   }
 
-  it.skipIf(missing !== undefined)("are those that the kernel shows", async () => {
-    await guest.sh("sleep 1000 & sleep 1001 & (read line </dev/ttyS0) & sleep 0.2");
+  /** Compares once; what differs, by process: some of them go on while all is read. */
+  async function compare(compared: Set<number>): Promise<Map<number, string>> {
     const said = await stacks();
     const look = new Look(found);
     const code = new KernelCode(found);
@@ -92,25 +96,36 @@ describe.each(TEST_KERNEL_NAMES)("stacks in Debian's %s", async (kernel) => {
       return ours ? [{ process, ours }] : [];
     });
     const later = await stacks();
-    let compared = 0;
+    const different = new Map<number, string>();
     for (const { process, ours } of seen) {
-      const { pid } = process;
-      const names = said.get(pid) ?? [];
+      const { pid, comm, kernelThread } = process;
+      const theirs = said.get(pid) ?? [];
       // The agent waits for the command that lists stacks, but not when we look.
-      if (process.comm === "agent") continue;
-      // What moved meanwhile is not the same moment.
-      if (names.length === 0 || names.join(" ") !== later.get(pid)?.join(" ") || !"SI".includes(process.state))
-        continue;
-      // Busybox is compiled without a word on its frames: its own functions end a chain, the kernel's do not.
-      if (process.kernelThread) expect(ours.truncated, `${pid} ${process.comm}`).toBeUndefined();
-      expect(ours.names.at(-1), `${pid} ${process.comm}`).toMatch(BEGINNINGS);
-      // It leaves out the scheduler's own functions, and the first instructions.
-      const theirs = names.filter((name) => !BEGINNINGS.test(name));
-      expect(ours.names.join(" "), `${pid} ${process.comm}`).toContain(theirs.join(" "));
-      expect(ours.user.length > 0, `${pid} ${process.comm}`).toBe(!process.kernelThread);
-      compared++;
+      if (comm === "agent" || theirs.length === 0 || !"SI".includes(process.state)) continue;
+      if (theirs.join(" ") !== later.get(pid)?.join(" ")) continue;
+      // It leaves out the scheduler's own functions.
+      const same =
+        ours.names.join(" ").endsWith(theirs.join(" ")) &&
+        BEGINNINGS.test(ours.names.at(-1)?.split("+")[0] ?? "") &&
+        ours.user.length > 0 === !kernelThread &&
+        // Busybox is compiled without a word on its frames: its own functions end a chain, the kernel's do not.
+        (!kernelThread || ours.truncated === undefined);
+      if (same) compared.add(pid);
+      else different.set(pid, `${comm}: ${theirs.join(" ")}, not ${ours.names.join(" ")} (${ours.truncated})`);
     }
-    expect(compared).toBeGreaterThan(20);
+    return different;
+  }
+
+  it.skipIf(missing !== undefined)("are those that the kernel shows", async () => {
+    await guest.sh("sleep 1000 & sleep 1001 & (read line </dev/ttyS0) & sleep 0.2");
+    const compared = new Set<number>();
+    let left = await compare(compared);
+    for (let i = 0; i < 5 && left.size > 0; i++) {
+      const again = await compare(compared);
+      left = new Map([...again].filter(([pid]) => left.has(pid) && !compared.has(pid)));
+    }
+    expect([...left.values()]).toEqual([]);
+    expect(compared.size).toBeGreaterThan(20);
   });
 
   it.skipIf(missing !== undefined)("reach through programs and libraries to their beginnings", async () => {
