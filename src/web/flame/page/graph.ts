@@ -2,26 +2,20 @@
  * A graph on a canvas: draws what of a layout is in view and wide enough, finds the box under the pointer, zooms, pans and takes keys. The canvas
  * is as large as the window it scrolls in; an empty element beside it makes up for the height of the rest.
  */
-import { type Box, type Layout, type Paint, pathTo } from "../model/layout.ts";
+import { type Box, type Layout, pathTo } from "../model/layout.ts";
 import { fitted, make, onceAFrame } from "./dom.ts";
+import { type Drawn, drawBoxes, ROW } from "./drawing.ts";
 import { Labels } from "./labels.ts";
 import type { Palette } from "./palette.ts";
 
-const ROW = 19;
 const FONT_SIZE = 12;
 /** Boxes narrower than this many pixels are not drawn. */
 const NARROWEST = 1;
-/** Text needs that much room, and this much beside it. */
-const NARROWEST_LABEL = 22;
-const PADDING = 4;
 const ZOOM_MS = 160;
 /** The deepest that the view is zoomed: what a pixel shows is no number of weight any more. */
 const MOST_ZOOM = 1e9;
 const WHEEL_STEP = 1.0018;
 const DRAG_PIXELS = 4;
-/** How solid boxes are that the search does not match, and those that stand for many. */
-const DIMMED = 0.35;
-const PALE = 0.45;
 
 export interface GraphHost {
   readonly names: readonly string[];
@@ -199,14 +193,26 @@ export class Graph {
       return;
     }
     const scale = width / (this.#to - this.#from);
-    const boxes: Parameters<Paint>[] = [];
+    const boxes: Drawn[] = [];
     let rows = 1;
     layout.paint(this.#from, this.#to, NARROWEST / scale, (...box) => {
       boxes.push(box);
       rows = Math.max(rows, box[1] + 1);
     });
     this.#resize(rows, height);
-    for (const box of boxes) this.#paintBox(context, palette, box, scale, width, height);
+    drawBoxes(context, boxes, {
+      names: this.#host.names,
+      labels: this.#labels,
+      palette,
+      found: this.#found,
+      selected: this.#selected,
+      from: this.#from,
+      scale,
+      width,
+      height,
+      top: this.#top(0),
+      step: this.#upward ? -ROW : ROW,
+    });
   }
 
   /** Makes room for as many rows as are in view. */
@@ -215,47 +221,6 @@ export class Graph {
     this.#rows = rows + 1;
     this.#spacer.style.height = `${Math.max(0, this.#rows * ROW - height)}px`;
     if (this.#isAtRoot) this.element.scrollTop = this.#upward ? this.element.scrollHeight : 0;
-  }
-
-  #paintBox(
-    context: CanvasRenderingContext2D,
-    palette: Palette,
-    [box, depth, start, weight, a, b, isMany]: Parameters<Paint>,
-    scale: number,
-    width: number,
-    height: number,
-  ): void {
-    const y = this.#top(depth);
-    if (y + ROW <= 0 || y >= height) return;
-    const left = Math.max(-1, (start - this.#from) * scale);
-    const right = Math.min(width + 1, (start + weight - this.#from) * scale);
-    const wide = right - left;
-    // Neighbours are told apart by a gap, where there is room for one.
-    const gap = isMany ? 0 : wide > 3 ? 1 : wide > 2 ? 0.5 : 0;
-    const found = this.#found;
-    const isFound = found?.[box] === 1;
-    context.globalAlpha = (found !== undefined && !isFound ? DIMMED : 1) * (isMany ? PALE : 1);
-    context.fillStyle = isFound ? palette.theme.found : palette.fill(box, a, b);
-    context.fillRect(left, y, wide - gap, ROW - 1);
-    context.globalAlpha = 1;
-    if (isMany) return;
-    const selected = this.#selected;
-    if (selected !== undefined && selected.box === box && wide > 2) {
-      const isIt = selected.depth === depth && selected.start === start;
-      context.strokeStyle = palette.theme.text;
-      context.globalAlpha = isIt ? 1 : 0.45;
-      context.lineWidth = isIt ? 2 : 1;
-      context.strokeRect(left + 1, y + 1, wide - gap - 2, ROW - 3);
-      context.globalAlpha = 1;
-    }
-    const visibleLeft = Math.max(0, left);
-    const room = right - visibleLeft - PADDING * 2;
-    if (room < NARROWEST_LABEL - PADDING * 2) return;
-    const text = this.#labels.fit(context, this.#host.names[box]!, room);
-    context.fillStyle = palette.theme.text;
-    if (found !== undefined && !isFound) context.globalAlpha = 0.7;
-    context.fillText(text, visibleLeft + PADDING, y + ROW / 2);
-    context.globalAlpha = 1;
   }
 
   #boxAt(event: { readonly clientX: number; readonly clientY: number }): Box | undefined {
