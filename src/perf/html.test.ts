@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { hostileProfile, randomProfile } from "../../tests/flame/profiles.ts";
+import { busyProfile, hostileProfile, randomProfile } from "../../tests/flame/profiles.ts";
 import { flameData } from "./flame/data.ts";
 import { pack } from "./flame/packing.ts";
-import { type HtmlOptions, html } from "./html.ts";
+import { type HtmlOptions, html, titleOf } from "./html.ts";
 
 const script = "console.log(1)";
 const page = { script, scriptHash: createHash("sha256").update(script).digest("base64") };
@@ -55,5 +55,12 @@ describe("html", () => {
       ].concat(["<script", "</script", "<script", "</script", "</body", "</html"]),
     );
     expect(text).not.toContain("owned");
+  });
+
+  it("is called by its guests and what was counted", () => {
+    const busy = (guests: string[]) => busyProfile({ samples: 10, seed: 1, guests });
+    expect(titleOf(busy(["web"]))).toBe("web: CPU time");
+    expect(titleOf(busy(["web", "db"]), busy(["db", "cache"]))).toBe("web, db, cache: CPU time, before and after");
+    expect(titleOf(busy(["a", "b", "c", "d", "e", "f"]))).toBe("a, b, c, d, 2 more: CPU time");
   });
 });

@@ -5,6 +5,7 @@
  * which are base64 here and text, never markup, there. Should that ever fail, the page's policy lets one script run, the one with the right
  * hash, reach no network, and turn no string into markup (Content Security Policy 3, Trusted Types).
  */
+import { forTerminal } from "../guest/escape.ts";
 import { base64 } from "./flame/base64.ts";
 import { flameData } from "./flame/data.ts";
 import { pack } from "./flame/packing.ts";
@@ -50,6 +51,19 @@ const policy = (hash: string): string =>
     "trusted-types 'none'",
   ].join("; ");
 
+/** More guests' names than fit a window's title. */
+const MOST_GUESTS = 4;
+
+const EVENTS = { "cpu-clock": "CPU time", instructions: "instructions", "off-cpu": "waiting" } as const;
+
+/** What a page of these profiles is called: by their guests, and by what was counted. */
+export function titleOf(profile: Profile, other?: Profile): string {
+  const guests = [...new Set([...profile.guests, ...(other?.guests ?? [])].map(({ name }) => name))];
+  const more = guests.length > MOST_GUESTS ? `, ${guests.length - MOST_GUESTS} more` : "";
+  const what = `${EVENTS[profile.info.event]}${other === undefined ? "" : ", before and after"}`;
+  return `${guests.slice(0, MOST_GUESTS).join(", ")}${more}: ${what}`;
+}
+
 /** The file, in pieces to be written one after the other. */
 export function* html(profile: Profile, options: HtmlOptions): Generator<string> {
   const { page, title, other, deflate } = options;
@@ -61,7 +75,7 @@ export function* html(profile: Profile, options: HtmlOptions): Generator<string>
 <meta http-equiv="Content-Security-Policy" content="${escaped(policy(page.scriptHash))}">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>${escaped(title)}</title>
+<title>${escaped(forTerminal(title))}</title>
 </head>
 <body>
 <p id="message">Opening the profile. This page needs scripts and a browser of the last three years.</p>

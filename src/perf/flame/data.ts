@@ -3,7 +3,7 @@
  * and mode are one function, in whichever guest they ran: filters and root frames tell guests apart. Both profiles share guests (by
  * name), tasks, functions and stacks, so that comparing them is subtracting columns.
  */
-import { frameLabel } from "../names.ts";
+import { frameLabel, frameName } from "../names.ts";
 import type { DsoKind, Profile, ProfileInfo } from "../profile.ts";
 
 /** Longer names are cut: a guest's symbol table may hold one of a gigabyte. */
@@ -75,6 +75,15 @@ class Merged<Row> {
   }
 }
 
+/** Code of a file without symbols is one function: its addresses would tear the graph to shreds. */
+function functionName(profile: Profile, frame: number): string {
+  const dso = profile.dsos[profile.frames.dso[frame]!];
+  const isOfFile = dso !== undefined && dso.kind !== "unknown";
+  return (
+    frameName(profile, frame) ?? (isOfFile ? `[${dso.name.replace(/^\[(.*)\]$/s, "$1")}]` : frameLabel(profile, frame))
+  );
+}
+
 const cut = (name: string): string => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 
 interface Function {
@@ -106,9 +115,7 @@ class Merger {
     return Int32Array.from(profile.frames.address, (_, frame) => {
       const dso = dsos[profile.frames.dso[frame]!] ?? -1;
       const mode = profile.frames.mode[frame]!;
-      // Code without symbols is one function: its addresses would tear the graph to shreds.
-      const named = profile.frames.symbol[frame]! >= 0 || dso < 0;
-      const name = cut(named ? frameLabel(profile, frame) : `[${this.dsos.rows[dso]!.name}]`);
+      const name = cut(functionName(profile, frame));
       return this.functions.add(`${dso} ${mode} ${name}`, () => ({ name, dso, mode }));
     });
   }

@@ -2,9 +2,9 @@
  * All that can be a box: the profile's functions, and in front of them what groups samples: everything, guests, vCPUs, commands. Names are made
  * safe to show here, once.
  */
+import { forTerminal } from "../../../guest/escape.ts";
 import type { FlameData } from "../../../perf/flame/data.ts";
 import { MODES } from "../../../perf/profile.ts";
-import { visible } from "./visible.ts";
 
 /** What a box is, for its colour and what is said of it. */
 export const KINDS = [
@@ -45,7 +45,7 @@ export interface Catalog {
 
 /** Every box can be read, and pointed to. */
 const shown = (name: string): string => {
-  const text = visible(name);
+  const text = forTerminal(name);
   return text.trim() === "" ? "(no name)" : text;
 };
 

@@ -1,7 +1,7 @@
 /** Help and what is known of the recording, in dialogs. */
+import { forTerminal } from "../../../guest/escape.ts";
 import type { FlameData } from "../../../perf/flame/data.ts";
 import { count, quantity } from "../model/quantities.ts";
-import { visible } from "../model/visible.ts";
 import { button, make } from "./dom.ts";
 
 const KEYS: readonly (readonly [string, string])[] = [
@@ -65,15 +65,15 @@ export function aboutDialog(data: FlameData): HTMLDialogElement {
         ["Period", quantity(info.period, info.unit)],
         ["Length", quantity(info.duration, "ns")],
         ["Begun", new Date(info.startedAt).toISOString()],
-        ["Host", visible(`${info.hostname}, ${info.hostKernel}, ${info.cpu} (${info.cpus})`)],
-        ["Command", visible(info.command.join(" "))],
-        ["Vivarium", visible(info.version)],
+        ["Host", forTerminal(`${info.hostname}, ${info.hostKernel}, ${info.cpu} (${info.cpus})`)],
+        ["Command", forTerminal(info.command.join(" "))],
+        ["Vivarium", forTerminal(info.version)],
       ]),
     ];
   });
   const guests = data.guests.map(({ name, hostname, kernelRelease, opaque }): [string, string] => {
     const claims = [hostname, kernelRelease].filter((claim) => claim !== undefined).join(", ");
-    return [visible(name), opaque ? "opaque: by address only" : visible(claims)];
+    return [forTerminal(name), opaque ? "opaque: by address only" : forTerminal(claims)];
   });
   return dialog("About this profile", ...parts, make("h3", {}, "Guests, and what they call themselves"), table(guests));
 }
