@@ -1,6 +1,17 @@
 /** Recordings on this machine, for `viv perf`. */
 import type { Profile } from "../../perf/profile.ts";
-import type { Parts, PerfPorts } from "./ports.ts";
+import type { PerfPorts } from "./ports.ts";
+
+/** A page of its own; `other` is what came later. Titles are the profile's: of whom, and of what. */
+async function flameGraph(): Promise<(profile: Profile, other?: Profile) => Iterable<string>> {
+  const [{ html, titleOf }, { flameOptions }] = await Promise.all([
+    import("../../perf/html.ts"),
+    import("../../sys/node/flame-page.ts"),
+  ]);
+  const options = flameOptions();
+  return (profile, other) =>
+    html(profile, { ...options, title: titleOf(profile, other), ...(other === undefined ? {} : { other }) });
+}
 
 /** All that is behind it is loaded only where a recording is read. */
 export const RECORDINGS: PerfPorts = {
@@ -27,29 +38,17 @@ export const RECORDINGS: PerfPorts = {
       const { speedscope } = await import("../../perf/formats/speedscope.ts");
       return ({ profile }) => speedscope(profile);
     },
-    html: async () => {
-      const page = await flamePages();
-      return ({ profile }) => page(profile);
-    },
     collapsed: async () => {
       const { collapsed } = await import("../../perf/formats/collapsed.ts");
       return ({ profile }) => collapsed(profile);
     },
+    html: async () => {
+      const write = await flameGraph();
+      return ({ profile }) => write(profile);
+    },
   },
   diffPage: async () => {
-    const page = await flamePages();
-    return (baseline, now) => page(baseline.profile, now.profile);
+    const write = await flameGraph();
+    return (baseline, now) => write(baseline.profile, now.profile);
   },
 };
-
-/** Flame graphs, each a page in one file. */
-async function flamePages(): Promise<(profile: Profile, other?: Profile) => Parts> {
-  const [{ html }, { flameOptions }] = await Promise.all([
-    import("../../perf/html.ts"),
-    import("../../sys/node/flame-page.ts"),
-  ]);
-  return (profile, other) => {
-    const title = profile.guests.map(({ name }) => name).join(", ");
-    return html(profile, { ...flameOptions(), title, ...(other && { other }) });
-  };
-}

@@ -260,7 +260,8 @@ export class App {
     const [a, b] = tree.sides.map(({ total }) => quantity(total[0]!, this.#unit));
     const weight = this.#data.profiles.length > 1 ? `A ${a}, B ${b}` : a;
     const range = this.#state.range?.map((at) => quantity(at, "ns")).join(" to ");
-    this.#totals.textContent = `${count(tree.samples)}${part} samples · ${weight}${range === undefined ? "" : ` · ${range}`}`;
+    const isOffCpu = this.#data.profiles[0]!.info.event === "off-cpu";
+    this.#totals.textContent = `${count(tree.samples)}${part} samples · ${weight}${range === undefined ? "" : ` · ${range}`}${isOffCpu ? " · off-CPU: where tasks sleep" : ""}`;
   }
 
   #showLegend(): void {
@@ -272,6 +273,7 @@ export class App {
     const { colour } = this.#state;
     const largest = this.#derived.largestChange(this.#state);
     const isThere = new Set(this.#catalog.kinds);
+    if (this.#data.profiles[0]!.info.event === "off-cpu") isThere.add("idle");
     const swatches =
       colour === "change"
         ? ([-1, 0, 1] as const).map((side) =>

@@ -69,7 +69,7 @@ main { flex: 1; min-height: 0; display: flex; }
 .outline { position: absolute; pointer-events: none; border: 2px solid var(--text); border-radius: 1px; }
 .sandwich { flex: 1; min-width: 0; display: flex; }
 .sandwich .functions { flex: 0 0 min(34%, 30em); border-right: 1px solid var(--line); }
-.slices { flex: 1; min-width: 0; display: flex; flex-direction: column; }
+.slices { flex: 1 1 0; min-width: 0; min-height: 0; display: flex; flex-direction: column; }
 .slices .graph { flex: 1 1 0; min-height: 0; }
 .slices .filling { flex: none; padding: 5px 10px; background: var(--raised); border-block: 1px solid var(--line); display: flex; gap: 12px; align-items: baseline; }
 .slices .filling b { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; unicode-bidi: isolate; }
@@ -111,7 +111,7 @@ dialog > button { margin-top: 14px; }
 dialog::backdrop { background: #0006; }
 @media (max-width: 720px) {
   .sandwich { flex-direction: column; }
-  .sandwich .functions { flex: 0 0 30%; border-right: 0; border-bottom: 1px solid var(--line); }
+  .sandwich .functions { flex: 0 0 30%; min-height: 0; border-right: 0; border-bottom: 1px solid var(--line); }
   .cell.dso, .cell.kind, .functions:not(.compact) .cell.self-weight, .functions:not(.compact) .cell.total-weight { display: none; }
   .bar { gap: 5px 6px; padding: 5px 6px 0; }
   .legend { display: none; }
