@@ -23,7 +23,7 @@ import { kernelMissing, TEST_KERNEL_NAMES } from "../guest/kernels.ts";
 
 const SECONDS = 4;
 /** Of all samples that a place has at least: the program gives each about a quarter. */
-const LEAST_SHARE = 0.03;
+const LEAST_SHARE = 0.015;
 
 function programs(): Record<string, Uint8Array> {
   const directory = mkdtempSync(join(tmpdir(), "vivarium-busy-"));
