@@ -75,7 +75,7 @@ describe.each(TEST_KERNEL_NAMES)("stacks in Debian's %s", async (kernel) => {
 
   /** What the kernel shows, by process. */
   async function stacks(): Promise<Map<number, readonly string[]>> {
-    const all = 'for p in /proc/[0-9]*; do echo "== ${p#/proc/}"; cat $p/stack 2>/dev/null; done; true';
+    const all = 'for p in /proc/[0-9]*; do echo "== $(basename $p)"; cat $p/stack 2>/dev/null; done; true';
     const texts = (await guest.sh(all)).split("== ").slice(1);
     return new Map(
       texts.map((text) => {

@@ -166,7 +166,7 @@ describe("frames by frame pointers", () => {
     memory.put(sp + 48 + 32, 0);
     expect(unwind(memory, {}, { rbp: sp + 16 })).toMatchObject({ names: "f0 f1 f3", truncated: "unknown-code" });
     // Those of a kernel thread's first frame are all zero.
-    const thread = new Memory().put(sp + 16, sp + 49, code(1) + 5).put(sp + 48, ...new Array<number>(21).fill(0));
+    const thread = new Memory().put(sp + 16, sp + 49, code(1) + 5).put(sp + 48, ...Array.from({ length: 21 }, () => 0));
     expect(unwind(thread, {}, { rbp: sp + 16 }).truncated).toBeUndefined();
   });
   it("have to be frames", () => {
@@ -206,7 +206,7 @@ describe("entry code", () => {
     const memory = new Memory().regs(saved, USER_IP, USER_CS, USER_SP, USER_SS);
     expect(unwind(memory, { 0: END }, { rsp: saved, called: true }).names).toBe("f0 user");
     const thread = unwind(
-      new Memory().put(saved, ...new Array<number>(21).fill(0)),
+      new Memory().put(saved, ...Array.from({ length: 21 }, () => 0)),
       { 0: END },
       { rsp: saved, called: true },
     );
