@@ -10,13 +10,6 @@ import type { Module } from "../guest/modules.ts";
 import type { Mount } from "../guest/mounts.ts";
 import type { NetworkDevice } from "../guest/network-devices.ts";
 import type { OpenFile } from "../guest/open-files.ts";
-import { showKernelLog } from "../guest/show/dmesg.ts";
-import { showDirectory, showOpenFiles } from "../guest/show/files.ts";
-import { showMaps } from "../guest/show/maps.ts";
-import { showModules } from "../guest/show/modules.ts";
-import { showMounts } from "../guest/show/mounts.ts";
-import { showNetworkDevices, showSockets } from "../guest/show/net.ts";
-import { showTasks } from "../guest/show/tasks.ts";
 import type { Socket } from "../guest/sockets.ts";
 import type { Process } from "../guest/tasks.ts";
 import { connectGuest } from "../sys/node/registry/guests.ts";
@@ -46,7 +39,7 @@ export async function inspectCommand(
   try {
     if (what === "cat") return await cat(guest, wanted.path!);
     const rows = await ask(guest, what, wanted);
-    const text = flags.json ? `${JSON.stringify(rows, undefined, 2)}\n` : show(what, rows, flags);
+    const text = flags.json ? `${JSON.stringify(rows, undefined, 2)}\n` : await show(what, rows, flags);
     await writeTo(process.stdout, Buffer.from(text));
     return EXIT.ok;
   } finally {
@@ -98,8 +91,9 @@ async function cat(guest: RemoteVm, path: string): Promise<number> {
 type WithUsers = { readonly users?: readonly (readonly [number, string])[] };
 const usersOf = ({ users }: WithUsers): ReadonlyMap<number, string> | undefined => users && new Map(users);
 
-// What comes is what `inspect` of this version gives: the guest's process speaks the same version, or refuses.
-function show(what: Inspection, rows: unknown, { tree, threads }: InspectFlags): string {
+// What comes is what `inspect` of this version gives: the guest's process speaks the same version, or refuses. What shows it is
+// loaded for what is shown: half of the time this command takes is for loading.
+async function show(what: Inspection, rows: unknown, { tree, threads }: InspectFlags): Promise<string> {
   switch (what) {
     case "names": {
       const { kernel, hostname } = rows as { kernel: string; hostname?: string };
@@ -107,24 +101,29 @@ function show(what: Inspection, rows: unknown, { tree, threads }: InspectFlags):
     }
     case "tasks": {
       const users = usersOf(rows as WithUsers);
+      const { showTasks } = await import("../guest/show/tasks.ts");
       return showTasks(rows as Listing<Process>, { tree, threads, ...(users && { users }) });
     }
     case "modules":
-      return showModules(rows as readonly Module[]);
+      return (await import("../guest/show/modules.ts")).showModules(rows as readonly Module[]);
     case "maps":
-      return showMaps(rows as Listing<MemoryArea>);
+      return (await import("../guest/show/maps.ts")).showMaps(rows as Listing<MemoryArea>);
     case "files":
-      return showOpenFiles(rows as Listing<OpenFile>);
+      return (await import("../guest/show/files.ts")).showOpenFiles(rows as Listing<OpenFile>);
     case "ls":
-      return showDirectory(rows as Listing<DirectoryEntry>, usersOf(rows as WithUsers));
+      return (await import("../guest/show/files.ts")).showDirectory(
+        rows as Listing<DirectoryEntry>,
+        usersOf(rows as WithUsers),
+      );
     case "dmesg":
-      return showKernelLog(rows as Listing<LogRecord>);
+      return (await import("../guest/show/dmesg.ts")).showKernelLog(rows as Listing<LogRecord>);
     case "stack":
       return (rows as readonly TaskStack[]).map(showStack).join("\n");
     case "mounts":
-      return showMounts(rows as Listing<Mount>);
+      return (await import("../guest/show/mounts.ts")).showMounts(rows as Listing<Mount>);
     case "net": {
       const { devices, sockets } = rows as { devices: Listing<NetworkDevice>; sockets: Listing<Socket> };
+      const { showNetworkDevices, showSockets } = await import("../guest/show/net.ts");
       return `${showNetworkDevices(devices)}\n${showSockets(sockets)}`;
     }
     case "cat":
