@@ -42,6 +42,8 @@ export async function runDetached(
   if (command.length > 0 && config.kernel !== undefined) {
     throw new VivError("usage.command", "a command after -- runs in the default guest; with --kernel there is none");
   }
+  // From before there is a process that would be left behind.
+  const interruption = watchSignals();
   const file = fileURLToPath(new URL("detached-guest.js", import.meta.url));
   // With the flags that the command itself has.
   const child = spawn(process.execPath, [...process.execArgv, file], {
@@ -54,8 +56,8 @@ export async function runDetached(
   const start: DetachedStart = { config, command, quiet };
   line.end(JSON.stringify(start));
   // It does not hear this terminal's Ctrl-C.
-  const interruption = watchSignals();
   interruption.listen((signal) => child.kill(signal));
+  if (interruption.status !== 0) child.kill();
   const report = await read(line);
   interruption.end();
   errors.destroy();
