@@ -1,7 +1,7 @@
 /** Time from left to right, a strip for each vCPU: how busy it was, and with what. Dragging chooses a range, and all views show that alone. */
 import { MODES } from "../../../perf/profile.ts";
 import { brief } from "../model/quantities.ts";
-import type { Timeline } from "../model/timeline.ts";
+import { columnsOf, fullColumn, type Timeline } from "../model/timeline.ts";
 import { fitted, make, onceAFrame } from "./dom.ts";
 import { Labels } from "./labels.ts";
 import { kindColour, MODE_KINDS, themeOf } from "./palette.ts";
@@ -10,6 +10,9 @@ const ROW = 22;
 const NAMES = 130;
 const AXIS = 16;
 const TICK_PIXELS = 110;
+/** Samples that a column should have on average, so that chance does not show; and how few columns there are at least. */
+const SAMPLES = 4;
+const FEWEST = 50;
 /** Narrower drags are clicks. */
 const DRAG_PIXELS = 3;
 /** Part of the time that an arrow key moves by. */
@@ -66,17 +69,19 @@ export class Strips {
     context.textBaseline = "middle";
     context.direction = "ltr";
     const colours = MODE_KINDS.map((kind) => kindColour(kind, this.#dark));
-    const columns = Math.min(timeline.bins, Math.floor(plot));
-    for (const [at, { bins }] of timeline.strips.entries()) {
+    const most = timeline.strips.reduce((most, { samples }) => Math.max(most, samples), 0);
+    const columns = Math.max(FEWEST, Math.min(timeline.bins, Math.floor(plot), Math.floor(most / SAMPLES)));
+    const strips = timeline.strips.map((strip) => columnsOf(strip, timeline.bins, columns));
+    const full = fullColumn(strips);
+    for (const [at, sums] of strips.entries()) {
       const bottom = (at + 1) * ROW - 1;
       context.fillStyle = theme.faint;
       context.fillText(this.#labels.fit(context, this.#names[at]!, left - 10), 6, bottom - ROW / 2);
-      const sums = summed(bins, timeline.bins, columns);
-      const peak = (timeline.peak * timeline.bins) / columns;
       for (let column = 0; column < columns; column++) {
         let y = bottom;
         for (let mode = 0; mode < MODES.length; mode++) {
-          const high = Math.min(1, sums[column * MODES.length + mode]! / peak) * (ROW - 3);
+          const rest = y - (bottom - ROW + 3);
+          const high = Math.min(rest, (sums[column * MODES.length + mode]! / full) * (ROW - 3));
           if (high <= 0) continue;
           context.fillStyle = colours[mode]!;
           const x = left + (column * plot) / columns;
@@ -173,16 +178,4 @@ export class Strips {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-/** Fewer, wider bins. */
-function summed(bins: Float64Array, count: number, columns: number): Float64Array {
-  const sums = new Float64Array(columns * MODES.length);
-  for (let bin = 0; bin < count; bin++) {
-    const column = Math.floor((bin * columns) / count);
-    for (let mode = 0; mode < MODES.length; mode++) {
-      sums[column * MODES.length + mode]! += bins[bin * MODES.length + mode]!;
-    }
-  }
-  return sums;
 }
