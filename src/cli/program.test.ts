@@ -134,7 +134,7 @@ describe("the command line", () => {
     [["run", "-m"], /^viv: option '-m, --memory <SIZE>' argument missing\n$/],
     [["run", "uname"], /^viv: too many arguments for 'run'.*\n$/],
     [["run", "--"], /^viv: no command after --.*\n$/],
-    [["doctor", "--", "x"], /^viv: -- and a command go with viv run and viv exec\n$/],
+    [["doctor", "--", "x"], /^viv: -- and a command go with viv run, viv exec, viv perf record and viv perf stat\n$/],
     [["exec", "web"], /^viv: no command after --.*\n$/],
     [["exec", "-e", "=x", "web", "--", "true"], /^viv: .*NAME=VALUE.*\n$/],
     [["stop", "-t", "soon", "web"], /^viv: .*soon.*\n$/],
