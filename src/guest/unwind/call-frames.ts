@@ -58,7 +58,7 @@ const MAX_ROWS = 20_000;
 const MAX_CIES = 4096;
 /** Entries of an .eh_frame that has no table for lookup. */
 const MAX_ENTRIES = 2_000_000;
-/** Bytes of an entry: in 200 MB of LLVM and Chromium the longest has 8 KiB. Stops entries that take long again and again. */
+/** Bytes of an entry: of LLVM, Node.js, gdb and the C++ library the longest has 3144. Stops entries that take long again and again. */
 const MAX_ENTRY = 64 * 1024;
 /** States that are remembered inside one another. */
 const MAX_REMEMBERED = 64;
