@@ -56,10 +56,10 @@ interface Cie {
 /** Rows that are kept for the instructions met last, and CIEs: a file has some dozen. Beyond that all are forgotten. */
 const MAX_ROWS = 20_000;
 const MAX_CIES = 4096;
-/** Entries of an .eh_frame that has no table for lookup. */
-const MAX_ENTRIES = 2_000_000;
+/** Entries of an .eh_frame that has no table for lookup. LLVM has 100,000. */
+const MAX_ENTRIES = 500_000;
 /** Bytes of an entry: of LLVM, Node.js, gdb and the C++ library the longest has 3144. Stops entries that take long again and again. */
-const MAX_ENTRY = 64 * 1024;
+const MAX_ENTRY = 16 * 1024;
 /** States that are remembered inside one another. */
 const MAX_REMEMBERED = 64;
 const MAX_EXPRESSIONS = 64;

@@ -2,15 +2,19 @@
 import { BadTable, Cursor } from "./cursor.ts";
 import type { StackWords } from "./words.ts";
 
-/** Steps of one evaluation: branches may lead back. Stops a loop. */
-const MAX_STEPS = 1000;
 const MAX_DEPTH = 64;
+
+/** What expressions may still take, in operations: branches may lead back. */
+export interface Steps {
+  left: number;
+}
 
 /** Evaluates to one number, NaN where a word is not readable. `stack`: what is on the stack at the start. Throws BadTable. */
 export function evaluate(
   bytes: Uint8Array,
   registers: Float64Array,
   words: StackWords,
+  steps: Steps,
   start: readonly number[] = [],
 ): number {
   const code = new Cursor(bytes, 0);
@@ -37,8 +41,8 @@ export function evaluate(
     );
   const compare = (f: (a: number, b: number) => boolean): number => binary((a, b) => (f(a, b) ? 1 : 0));
 
-  for (let steps = 0; code.more; steps++) {
-    if (steps >= MAX_STEPS || stack.length > MAX_DEPTH) throw new BadTable("an expression does not end");
+  while (code.more) {
+    if (steps.left-- <= 0 || stack.length > MAX_DEPTH) throw new BadTable("an expression does not end");
     const op = code.u8();
     if (op >= 0x30 && op <= 0x4f) stack.push(op - 0x30);
     else if (op >= 0x50 && op <= 0x6f) stack.push(registers[op - 0x50] ?? Number.NaN);
@@ -170,6 +174,12 @@ export function evaluate(
           stack.push((registers[register] ?? Number.NaN) + code.sleb());
           break;
         }
+        case 0x94: {
+          const mask = DEREF_MASKS[code.u8()];
+          if (mask === undefined) throw new BadTable("an expression reads a number of a strange size");
+          stack.push(deref(words.word(pop()), mask));
+          break;
+        }
         case 0x96: // nop
           break;
         default:
@@ -179,6 +189,12 @@ export function evaluate(
   }
   return pop();
 }
+
+/** Of deref_size, by bytes: one more than the largest number. */
+const DEREF_MASKS: Readonly<Record<number, number>> = { 1: 2 ** 8, 2: 2 ** 16, 4: 2 ** 32, 8: 2 ** 64 };
+
+/** The low bytes of a word. */
+const deref = (word: number, mask: number): number => (mask === 2 ** 64 ? word : word - Math.floor(word / mask) * mask);
 
 function jump(code: Cursor, distance: number): void {
   const to = code.at + distance;

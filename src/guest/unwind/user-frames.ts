@@ -5,7 +5,7 @@
 import type { CallFrames, FrameRow } from "./call-frames.ts";
 import { RULE } from "./call-frames.ts";
 import { BadTable } from "./cursor.ts";
-import { evaluate } from "./expression.ts";
+import { evaluate, type Steps } from "./expression.ts";
 import {
   DWARF,
   DWARF_OF_GPR,
@@ -19,6 +19,8 @@ import {
 
 /** Farthest that a frame pointer may point beyond the stack pointer: larger frames are no frames. */
 const MAX_FRAME = 1 << 23;
+/** Operations of a chain's expressions: a stub has eleven, a signal's frame fifty. Stops frames that compute for long. */
+const MAX_STEPS = 4096;
 /** mov $15,%rax; syscall: rt_sigreturn, which a handler of a signal returns to. */
 const SIGRETURN = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05] as const;
 /** uc_mcontext of the struct ucontext that the kernel leaves there (asm/sigcontext.h): r8 and on, then these, all by DWARF number. */
@@ -49,6 +51,7 @@ export class UserFrames {
   /** Registers by DWARF number; NaN where one is not known. */
   readonly #registers = new Float64Array(DWARF_REGISTERS);
   readonly #next = new Float64Array(DWARF_REGISTERS);
+  readonly #steps: Steps = { left: 0 };
   #switches = 0;
   #byPointers = false;
 
@@ -62,6 +65,7 @@ export class UserFrames {
     this.ip = ip;
     this.exact = exact;
     this.#switches = 0;
+    this.#steps.left = MAX_STEPS;
     this.#byPointers = false;
   }
 
@@ -107,8 +111,9 @@ export class UserFrames {
     const registers = this.#registers;
     const next = this.#next;
     const words = this.#words;
+    const steps = this.#steps;
     const cfa = row.cfaExpression
-      ? evaluate(row.cfaExpression, registers, words)
+      ? evaluate(row.cfaExpression, registers, words, steps)
       : (registers[row.cfaRegister] ?? Number.NaN) + row.cfaOffset;
     next.set(registers);
     next[DWARF.rsp] = cfa;
@@ -126,10 +131,10 @@ export class UserFrames {
           next[register] = registers[value] ?? Number.NaN;
           break;
         case RULE.expression:
-          next[register] = words.word(evaluate(row.expressions[value]!, registers, words, [cfa]));
+          next[register] = words.word(evaluate(row.expressions[value]!, registers, words, steps, [cfa]));
           break;
         case RULE.valueExpression:
-          next[register] = evaluate(row.expressions[value]!, registers, words, [cfa]);
+          next[register] = evaluate(row.expressions[value]!, registers, words, steps, [cfa]);
           break;
         default:
           next[register] = Number.NaN;
