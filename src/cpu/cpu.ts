@@ -104,6 +104,7 @@ const AT = {
   nmiBlocked: wordOf("nmiBlocked"),
   pendingDebug: wordOf("pendingDebug"),
   pendingInterrupt: wordOf("pendingInterrupt"),
+  rip: wordOf("rip"),
   shadow: wordOf("shadow"),
   sseQuick: wordOf("sseQuick"),
 } as const;
@@ -330,7 +331,7 @@ export class Cpu implements CpuContext {
         const code = singly
           ? this.#x.run_step(STEP_BASE)
           : wanted < 0
-            ? this.#x.run_steps(given, STEP_BASE)
+            ? this.#approach(this.#sampling!, given)
             : this.#x.run(given);
         this.#work?.end();
         const used = given - words[AT.budget]!;
@@ -354,6 +355,23 @@ export class Cpu implements CpuContext {
     }
     this.#returns = false;
     return words[AT.activity]! === ACTIVITY.shutdown ? "shutdown" : "running";
+  }
+
+  /** Runs to `left` instructions from here, where a sample is due; less far where something has to be looked at in between. */
+  #approach(sampling: Sampling, left: number): number {
+    const words = this.#words;
+    let rest = left;
+    for (;;) {
+      const rip = words[AT.rip]!;
+      if (rest <= sampling.way(rip)) break;
+      const code = this.#x.run(1);
+      const used = 1 - words[AT.budget]!;
+      rest -= used;
+      words[AT.budget] = rest;
+      if (code !== EXIT.budget || used === 0) return code;
+      sampling.learnWay(rip, used);
+    }
+    return rest > 0 ? this.#x.run_steps(rest, STEP_BASE) : EXIT.budget;
   }
 
   // ---- events

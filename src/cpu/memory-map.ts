@@ -149,7 +149,11 @@ export const JUMP_CACHE = REGION_MAPS + 1 * MiB;
 export const JUMP_CACHE_ENTRIES = 4096;
 export const JUMP_CACHE_ENTRY_SIZE = 16;
 
-export const RAM_BASE = REGION_EXITS + 2 * MiB;
+/** Samples of the vCPU, and what is to be known to take them (vmm/sampling/area.ts). */
+export const SAMPLES = REGION_EXITS + 2 * MiB;
+export const SAMPLES_SIZE = 3 * MiB;
+
+export const RAM_BASE = SAMPLES + SAMPLES_SIZE;
 
 const PAGE = 64 * KiB;
 /** The most memory a wasm32 memory can have, in pages. */
@@ -176,5 +180,5 @@ function layOut<Names extends string>(base: number, sizes: Record<Names, number>
 
 if (COUNTERS.size > TLB_BASE || STEP_BASE + 4 * KiB > TABLES_BASE) throw new Error("memory map overlaps");
 if (TLB_GROUPS_BASE + TLB_GROUPS * TLB_GROUP.size > ARENA_BASE) throw new Error("memory map overlaps");
-if (JUMP_CACHE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE > RAM_BASE) throw new Error("memory map overlaps");
+if (JUMP_CACHE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE > SAMPLES) throw new Error("memory map overlaps");
 if (TLB_NONE + TLB_SET_SIZE > CODE_PAGE_INDEX) throw new Error("memory map overlaps");

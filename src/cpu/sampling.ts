@@ -1,7 +1,8 @@
 /**
  * Where a vCPU stands when it is sampled. Generated code can stop at jumps back and on ways out only; samples taken where it happens to
  * stop would all be at the ends of loops. So an instruction is chosen by chance before anybody knows what lies there, and the vCPU stops in
- * front of exactly that one: as compiled code to shortly before, and the rest one by one.
+ * front of exactly that one: as compiled code to shortly before, from there from stop to stop as far as it is known not to lead beyond it, and
+ * the rest one by one. That is dear, for the interpreter is in no cache then: 0.1 us for an instruction.
  */
 
 /** What the clock has said since it was asked last. */
@@ -19,12 +20,15 @@ export interface SamplingPorts {
 }
 
 /**
- * Instructions that are run one by one: twice what lay between two places where compiled code could stop, lately. What compiled code has
- * run past cannot be sampled any more; the next place would be in its stead, and be met too often.
+ * How long before it compiled code is sent to stop: so early that it runs past once in a hundred and forty times. What it has run past cannot
+ * be sampled any more; the place where it stops is.
  */
-const LEAD = { least: 32, most: 1024 } as const;
-/** How slowly it becomes fewer again: by so much with each sample. */
-const FADING = 0.98;
+const LEAD = { least: 8, most: 1024, first: 256, grows: 2, fades: 0.995 } as const;
+/**
+ * Instructions from one stop of compiled code to the next, by where it begins: the most there were, and each time there are fewer, some of the
+ * difference less. Where none is known, `unknown`. So many places are told apart, as a power of two.
+ */
+const WAYS = { places: 4096, unknown: 96, most: 0xffff, fades: 32 } as const;
 /**
  * After the clock has ticked, compiled code stops at the first place where it can. From there one of so many instructions is chosen, which
  * are more than lie between two such places; what comes before and what comes behind them has the same chance then.
@@ -41,9 +45,10 @@ export class Sampling {
   #target = NEVER;
   /** The one that was chosen before. */
   #last = NEVER;
-  #lead: number = LEAD.most;
+  #lead: number = LEAD.first;
   /** Compiled code was sent to shortly before it. */
   #sent = false;
+  readonly #ways = new Uint16Array(WAYS.places);
 
   constructor(ports: SamplingPorts) {
     this.#ports = ports;
@@ -59,7 +64,7 @@ export class Sampling {
       const left = this.#target - retired;
       if (left > this.#lead) {
         this.#sent = true;
-        return left - this.#lead;
+        return left - Math.floor(this.#lead);
       }
       if (this.#sent) this.#learn(left);
       if (left > 0) return -left;
@@ -68,11 +73,23 @@ export class Sampling {
     }
   }
 
+  /** The most instructions that compiled code is expected to run from `rip` (its low half) to where it can stop. */
+  way(rip: number): number {
+    return this.#ways[placeOf(rip)]! || WAYS.unknown;
+  }
+  /** They were so many. */
+  learnWay(rip: number, instructions: number): void {
+    const place = placeOf(rip);
+    const known = this.#ways[place]!;
+    const fewer = known - instructions;
+    this.#ways[place] = fewer > 0 ? known - Math.ceil(fewer / WAYS.fades) : Math.min(instructions, WAYS.most);
+  }
+
   /** Compiled code stopped with so many instructions left to the one that was chosen. */
   #learn(left: number): void {
     this.#sent = false;
-    const beyond = this.#lead - left;
-    this.#lead = Math.min(LEAD.most, Math.max(LEAD.least, 2 * beyond, Math.floor(this.#lead * FADING)));
+    const lead = left < 0 ? this.#lead * LEAD.grows + 1 : this.#lead * LEAD.fades;
+    this.#lead = Math.min(LEAD.most, Math.max(LEAD.least, lead));
   }
 
   /** Chooses the next one; false: none is wanted yet. */
@@ -92,3 +109,5 @@ export class Sampling {
     return true;
   }
 }
+
+const placeOf = (rip: number): number => (rip ^ (rip >>> 12)) & (WAYS.places - 1);

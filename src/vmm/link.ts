@@ -8,7 +8,6 @@
  */
 import { SERIAL_PORTS } from "../machine/platform.ts";
 import { ByteRing } from "./ring.ts";
-import { SAMPLE_AREA_SIZE, SampleArea } from "./sampling/area.ts";
 import { EXITS_SIZE, ExitTable } from "./sampling/exits.ts";
 
 /** Int32 words at the start of the shared buffer. */
@@ -44,8 +43,7 @@ const TO_GUEST = 16 * 1024;
 const FROM_GUEST = 256 * 1024;
 
 const PORT_SIZE = ByteRing.size(TO_GUEST) + ByteRing.size(FROM_GUEST);
-const SAMPLES_AT = Math.ceil((WORDS * Int32Array.BYTES_PER_ELEMENT + SERIAL_PORTS.length * PORT_SIZE) / 8) * 8;
-const EXITS_AT = SAMPLES_AT + SAMPLE_AREA_SIZE;
+const EXITS_AT = Math.ceil((WORDS * Int32Array.BYTES_PER_ELEMENT + SERIAL_PORTS.length * PORT_SIZE) / 8) * 8;
 export const LINK_SIZE = EXITS_AT + EXITS_SIZE;
 
 interface PortRings {
@@ -58,13 +56,11 @@ class Link {
   readonly buffer: SharedArrayBuffer;
   protected readonly words: Int32Array;
   readonly serial: readonly PortRings[];
-  readonly samples: SampleArea;
   readonly exits: ExitTable;
 
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer, 0, WORDS);
-    this.samples = new SampleArea(buffer, SAMPLES_AT);
     this.exits = new ExitTable(buffer, EXITS_AT);
     this.serial = SERIAL_PORTS.map((_, i) => {
       const at = this.words.byteLength + i * PORT_SIZE;

@@ -17,6 +17,7 @@ import { guestRam } from "./guest-memory.ts";
 import { MachineLink } from "./link.ts";
 import { Machine } from "./machine.ts";
 import type { MachineMessage, MachineStart } from "./machine-protocol.ts";
+import { SampleArea } from "./sampling/area.ts";
 import { Capture } from "./sampling/capture.ts";
 
 /** The thread's own side of its host. */
@@ -50,6 +51,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
     software(host.generated);
     let counting: CountingCpu | undefined;
     let plain: Cpu | undefined;
+    const area = new SampleArea(memory);
     const machine = new Machine({
       boot,
       readFile: (name, what) => host.readFile(name, what),
@@ -77,7 +79,7 @@ export function runMachine(start: MachineStart, host: MachineHost): void {
         plain = new Cpu(options);
         return plain;
       },
-      capture: (watched) => new Capture({ ...watched, memory, ram: guestRam(memory, ramSize), cpu: plain!, vcpu: 0 }),
+      sampling: { area, capture: (watched) => new Capture({ ...watched, area, memory, cpu: plain!, vcpu: 0 }) },
     });
     machine.boot();
     host.tell({ kind: "started", threadId: host.threadId });

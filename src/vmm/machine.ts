@@ -13,6 +13,7 @@ import { MachineClock } from "./clock.ts";
 import { type MachineLink, REQUEST } from "./link.ts";
 import { type MachineRequest, Pc } from "./pc.ts";
 import { RunLoop } from "./run-loop.ts";
+import type { SampleArea } from "./sampling/area.ts";
 import type { CaptureOptions } from "./sampling/capture.ts";
 import { Watch } from "./sampling/watch.ts";
 import type { SliceEnd, Vcpu, VcpuPorts } from "./vcpu.ts";
@@ -45,8 +46,11 @@ export interface MachineOptions {
   /** All of guest RAM. */
   readonly ram: Uint8Array;
   createVcpu(ports: VcpuPorts): Vcpu;
-  /** Makes what takes samples of the vCPU. Absent: it cannot be watched. */
-  readonly capture?: (options: Pick<CaptureOptions, "area" | "now" | "deviceAt">) => SamplingPorts;
+  /** What is shared with whoever watches, and what makes that which takes samples of the vCPU. Absent: it cannot be watched. */
+  readonly sampling?: {
+    readonly area: SampleArea;
+    capture(options: Pick<CaptureOptions, "now" | "deviceAt">): SamplingPorts;
+  };
 }
 
 /** Offered to a serial port at a time: more than any FIFO. */
@@ -150,18 +154,17 @@ export class Machine {
     if (wanted === (this.#watch !== undefined)) return;
     this.#watch?.stop();
     this.#watch = undefined;
-    const { capture } = this.#options;
+    const { sampling } = this.#options;
     const vcpu = this.#vcpu;
     const { sample, watchWork } = vcpu;
-    if (!wanted || !capture || !sample || !watchWork) return;
-    const { samples: area, exits } = this.#link;
+    if (!wanted || !sampling || !sample || !watchWork) return;
     const now = () => this.#options.clock.now();
     const deviceNames = this.#pc.deviceNames;
     const deviceAt = (work: number, detail: number) =>
       deviceNames.indexOf(this.#pc.deviceAt(work === WORK.port ? "port" : "memory", detail) ?? "") >>> 0;
     this.#watch = new Watch({
-      area,
-      exits,
+      area: sampling.area,
+      exits: this.#link.exits,
       vcpu: {
         sample: sample.bind(vcpu),
         watchWork: watchWork.bind(vcpu),
@@ -169,7 +172,7 @@ export class Machine {
           return vcpu.instructions;
         },
       },
-      capture: () => capture({ area, now, deviceAt }),
+      capture: () => sampling.capture({ now, deviceAt }),
       now,
       deviceNames,
       deviceAt,

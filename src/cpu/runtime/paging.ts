@@ -14,7 +14,7 @@ export const ACCESS = { write: 1, user: 2, fetch: 4, /** By the CPU itself, what
 
 /** Width of physical addresses; CPUID 80000008h says the same. */
 export const PHYSICAL_BITS = 40;
-const ADDRESS_MASK = ((1n << BigInt(PHYSICAL_BITS)) - 1n) & ~0xfffn;
+export const ADDRESS_MASK = ((1n << BigInt(PHYSICAL_BITS)) - 1n) & ~0xfffn;
 const RESERVED_HIGH = ((1n << 52n) - 1n) & ~((1n << BigInt(PHYSICAL_BITS)) - 1n);
 
 /** Bits 52 to 62, which are ignored in long mode. */

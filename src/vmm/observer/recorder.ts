@@ -16,7 +16,7 @@ import type { StackWords } from "../../guest/unwind/words.ts";
 import { ProfileBuilder } from "../../perf/builder.ts";
 import type { Mode, Profile, ProfileGuest, ProfileInfo } from "../../perf/profile.ts";
 import { RAW_PIECE, RAW_SAMPLE, type RawSample, type SampleArea } from "../sampling/area.ts";
-import { MOST_USER_STACK } from "../sampling/capture.ts";
+import { MOST_USER_STACK } from "../sampling/capture-code.ts";
 import { CodeFiles, type DebugFiles, type MappedCode } from "./code-files.ts";
 import type { GuestView } from "./guest-view.ts";
 import { contextOf, KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
@@ -47,8 +47,8 @@ function tellMachine(area: SampleArea, view: GuestView): boolean {
   area.set("taskTgid", tgid);
   area.set("taskComm", comm);
   area.set("rootBits", usesPti(kernel) ? 13 : 12);
-  area.setNumber("currentTask", variables.current);
-  area.setNumber("topOfStack", variables.top ?? 0);
+  area.setAddress("currentTask", variables.current);
+  area.setAddress("topOfStack", variables.top ?? gva(0));
   return true;
 }
 
@@ -116,8 +116,8 @@ export class Recorder {
     this.#files = new CodeFiles(options.debugFiles);
     const { view, area, guest } = options;
     for (const word of ["taskPid", "taskTgid", "taskComm"] as const) area.set(word, 0);
-    area.setNumber("currentTask", 0);
-    area.setNumber("topOfStack", 0);
+    area.setAddress("currentTask", gva(0));
+    area.setAddress("topOfStack", gva(0));
     area.set("userStack", guest.opaque || options.flat ? 0 : LEAST_USER_STACK);
     let claims: Partial<ProfileGuest> = {};
     if (!guest.opaque) {

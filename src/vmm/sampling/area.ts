@@ -1,11 +1,12 @@
 /**
- * What the machine's thread and whoever watches it share while samples are taken: a page of words, and a ring of raw samples. Memory that
- * nobody touches costs nothing, so the room is always there.
+ * What the machine's thread and whoever watches it share while samples are taken: a page of words, and a ring of raw samples, in the machine's
+ * memory in front of guest RAM. What nobody touches costs nothing, so the room is always there.
  *
  * The watcher writes what it wants to know into the words, and asks for it by REQUEST.sampled; it sets the tick; it reads the ring. The machine's
  * thread says where it is, and writes samples; where the ring is full it counts what it had to leave out.
  */
-import { array, blob, type StructOf, s64, struct, u8, u16, u32, u64 } from "../../base/index.ts";
+import { array, blob, type Gva, MiB, type StructOf, s64, struct, u8, u16, u32, u64 } from "../../base/index.ts";
+import { SAMPLES, SAMPLES_SIZE } from "../../cpu/memory-map.ts";
 import { GPR_NAMES } from "../../cpu/state.ts";
 
 /** Int32 words, in the order of their names. */
@@ -42,12 +43,17 @@ const WORDS = [
 ] as const;
 type Word = (typeof WORDS)[number];
 
-/** Float64: addresses of the guest's kernel, with sign; 0: unknown. And times. */
-const DOUBLES = [
+/** Int64: addresses of the guest's kernel; 0: unknown. */
+const ADDRESSES = [
   /** Per-CPU variable: the task that runs. */
   "currentTask",
   /** Per-CPU variable: the end of its kernel stack. */
   "topOfStack",
+] as const;
+type Address = (typeof ADDRESSES)[number];
+
+/** Float64. */
+const DOUBLES = [
   /** What the machine's clock showed when it began, in nanoseconds. */
   "begunAt",
   /** Instructions retired while it was watched. */
@@ -63,18 +69,27 @@ export const WANTED = {
   exits: 2,
 } as const;
 
-const WORD = Object.fromEntries(WORDS.map((name, i) => [name, i])) as Readonly<Record<Word, number>>;
-const DOUBLES_AT = 128;
-/** Words, addresses, and the machine's clock. */
-const WORDS_SIZE = 256;
+const ADDRESSES_AT = WORDS.length * 4 + ((WORDS.length * 4) % 8);
+const DOUBLES_AT = ADDRESSES_AT + ADDRESSES.length * 8;
+const NAMES_AT = 256;
 /** Names of devices, a line each. */
 const NAMES_SIZE = 4096;
+const RING_AT = NAMES_AT + NAMES_SIZE;
+/** A power of two: more than the samples of some tenths of a second. */
+export const RING_SIZE = 2 * MiB;
+if (DOUBLES_AT + DOUBLES.length * 8 > NAMES_AT || RING_AT + RING_SIZE > SAMPLES_SIZE)
+  throw new Error("sample area overlaps");
+
+/** Where its parts lie in the machine's memory. */
+export const AREA = {
+  word: (name: Word): number => SAMPLES + WORDS.indexOf(name) * 4,
+  address: (name: Address): number => SAMPLES + ADDRESSES_AT + ADDRESSES.indexOf(name) * 8,
+  ring: SAMPLES + RING_AT,
+} as const;
+
+const WORD = Object.fromEntries(WORDS.map((name, i) => [name, i])) as Readonly<Record<Word, number>>;
 /** TASK_COMM_LEN. */
 export const COMM_SIZE = 16;
-/** More than the samples of some tenths of a second. */
-const RING_SIZE = 2 * 1024 * 1024;
-export const SAMPLE_AREA_SIZE = WORDS_SIZE + NAMES_SIZE + RING_SIZE;
-
 /** A sample in the ring, in front of its pieces of memory. Registers as the processor has them. */
 export const RAW_SAMPLE = struct("raw sample", 240, {
   /** Bytes with all pieces; 0: the ring goes on at its start. */
@@ -115,17 +130,18 @@ export const RAW_PIECE = struct("raw piece", 16, { start: s64, length: u32, rese
 /** Both ends see the same words and ring. */
 export class SampleArea {
   readonly words: Int32Array;
-  readonly ring: Uint8Array;
   readonly view: DataView;
+  readonly #addresses: DataView;
   readonly #doubles: Float64Array;
   readonly #names: Uint8Array;
 
-  constructor(buffer: SharedArrayBuffer, at: number) {
-    this.words = new Int32Array(buffer, at, WORDS.length);
-    this.#doubles = new Float64Array(buffer, at + DOUBLES_AT, DOUBLES.length);
-    this.#names = new Uint8Array(buffer, at + WORDS_SIZE, NAMES_SIZE);
-    this.ring = new Uint8Array(buffer, at + WORDS_SIZE + NAMES_SIZE, RING_SIZE);
-    this.view = new DataView(buffer, at + WORDS_SIZE + NAMES_SIZE, RING_SIZE);
+  /** `memory`: the machine's. */
+  constructor({ buffer }: WebAssembly.Memory) {
+    this.words = new Int32Array(buffer, SAMPLES, WORDS.length);
+    this.#addresses = new DataView(buffer, SAMPLES + ADDRESSES_AT, ADDRESSES.length * 8);
+    this.#doubles = new Float64Array(buffer, SAMPLES + DOUBLES_AT, DOUBLES.length);
+    this.#names = new Uint8Array(buffer, SAMPLES + NAMES_AT, NAMES_SIZE);
+    this.view = new DataView(buffer, AREA.ring, RING_SIZE);
   }
   get(word: Word): number {
     return Atomics.load(this.words, WORD[word]);
@@ -133,11 +149,19 @@ export class SampleArea {
   set(word: Word, value: number): void {
     Atomics.store(this.words, WORD[word], value);
   }
+  /** What the thread does now. A tick that sees it a moment late does no harm, and this happens at each exit: plain stores. */
+  setWork(work: number, detail: number): void {
+    this.words[WORD.workDetail] = detail;
+    this.words[WORD.work] = work;
+  }
   number(name: Double): number {
     return this.#doubles[DOUBLES.indexOf(name)]!;
   }
   setNumber(name: Double, value: number): void {
     this.#doubles[DOUBLES.indexOf(name)] = value;
+  }
+  setAddress(name: Address, value: Gva): void {
+    s64.write(this.#addresses, ADDRESSES.indexOf(name) * 8, value);
   }
 
   /** By their numbers in `detail` of samples. */
@@ -150,23 +174,6 @@ export class SampleArea {
     const text = names.join("\n").slice(0, NAMES_SIZE - 1);
     for (let i = 0; i < text.length; i++) this.#names[i] = text.charCodeAt(i);
     this.#names[text.length] = 0;
-  }
-
-  /** Room for a sample of `length` bytes, a multiple of 8: its place in the ring; -1: there is none. */
-  reserve(length: number): number {
-    const written = this.get("written") >>> 0;
-    const used = (written - this.get("read")) >>> 0;
-    const at = written % RING_SIZE;
-    const rest = RING_SIZE - at;
-    if (length <= rest) return used + length <= RING_SIZE ? at : -1;
-    if (used + rest + length > RING_SIZE) return -1;
-    this.view.setUint32(at, 0, true);
-    this.set("written", written + rest);
-    return 0;
-  }
-  /** The sample at the reserved place is complete. */
-  commit(length: number): void {
-    this.set("written", this.get("written") + length);
   }
 
   /** Shows each sample there is to `take`, which copies what it keeps. Lengths in the ring are our own thread's word. */

@@ -8,7 +8,7 @@ import { ATTENTION } from "../../cpu/runtime/exits.ts";
 import { TICK } from "../../cpu/sampling.ts";
 import { offsetOf } from "../../cpu/state.ts";
 import { HostLink, REQUEST } from "../link.ts";
-import { type SampleArea, WANTED } from "./area.ts";
+import { SampleArea, WANTED } from "./area.ts";
 import type { ExitRow } from "./exits.ts";
 
 const ATTENTION_WORD = (STATE_BASE + offsetOf("attention")) >> 2;
@@ -34,7 +34,7 @@ export class Ticker {
 
   constructor({ link, memory }: TickerOptions) {
     this.#link = new HostLink(link);
-    this.area = this.#link.samples;
+    this.area = new SampleArea(memory);
     this.#words = new Int32Array(memory.buffer);
   }
 

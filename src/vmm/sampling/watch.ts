@@ -65,8 +65,7 @@ export class Watch implements HostWork {
 
   begin(work: number, detail: number): void {
     const { area } = this.#p;
-    area.set("workDetail", detail);
-    area.set("work", work);
+    area.setWork(work, detail);
     const depth = ++this.#depth;
     this.#works[depth] = work;
     this.#details[depth] = detail;
@@ -76,7 +75,7 @@ export class Watch implements HostWork {
   end(): void {
     const depth = this.#depth--;
     const work = this.#works[depth]!;
-    this.#p.area.set("work", this.#works[depth - 1]!);
+    this.#p.area.setWork(this.#works[depth - 1]!, this.#details[depth - 1]!);
     if (!this.#counts || work === WORK.guest) return;
     const detail = this.#details[depth]!;
     const index = work === WORK.port || work === WORK.memory ? this.#p.deviceAt(work, detail) : detail;
