@@ -76,7 +76,8 @@ function walkFunction(module: ModuleBuilder, host: Callable): Callable {
     f.if(entry.eqz(), () => f.return(i32(0)));
     const pte = f.load("i64.load", entry);
     f.if(pte.wrap().and(PRESENT).eqz(), () => f.return(i32(0)));
-    const isLarge = shift.get().leU(30).and(pte.wrap().and(LARGE).nez());
+    const isLarge = f.let(pte.wrap().and(LARGE).nez());
+    f.if(isLarge.and(shift.get().gtU(30)), () => f.return(i32(0)));
     f.if(shift.get().eq(12).or(isLarge), () => {
       const within = f.let(i64(1).shl(shift.get()).sub(1));
       const physical = pte.and(ADDRESS_MASK).and(within.not()).or(linear.and(within));
