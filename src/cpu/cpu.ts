@@ -324,19 +324,22 @@ export class Cpu implements CpuContext {
         left--;
         this.#step(shadow);
       } else {
-        const wanted = this.#sampling === undefined ? 0 : this.#sampling.next(this.#retired);
-        const given = singly ? 0 : wanted === 0 ? left : Math.min(left, Math.abs(wanted));
+        const sampling = singly ? undefined : this.#sampling;
+        const distance = sampling === undefined ? 0 : sampling.next(this.#retired);
+        const samples = sampling !== undefined && distance > 0 && distance - sampling.lead <= left;
+        const given = singly ? 0 : samples ? distance : left;
         words[AT.faultsTaken] = 0;
         this.#work?.begin(WORK.guest, 0);
         const code = singly
           ? this.#x.run_step(STEP_BASE)
-          : wanted < 0
-            ? this.#approach(this.#sampling!, given)
+          : samples
+            ? this.#runToSample(sampling, distance)
             : this.#x.run(given);
         this.#work?.end();
         const used = given - words[AT.budget]!;
         this.#retired += used - words[AT.faultsTaken]!;
         left -= used;
+        if (samples && code === EXIT.budget) sampling.arrive(this.#retired);
         if (code === EXIT.fault) {
           // A handler that faults at once would never use its budget up otherwise, and hold the host for good.
           left--;
@@ -357,10 +360,18 @@ export class Cpu implements CpuContext {
     return words[AT.activity]! === ACTIVITY.shutdown ? "shutdown" : "running";
   }
 
-  /** Runs to `left` instructions from here, where a sample is due; less far where something has to be looked at in between. */
-  #approach(sampling: Sampling, left: number): number {
+  /** Runs `distance` instructions, to where a sample is due; fewer where something has to be looked at in between, or some more. */
+  #runToSample(sampling: Sampling, distance: number): number {
     const words = this.#words;
-    let rest = left;
+    let rest = distance;
+    const { lead } = sampling;
+    if (rest > lead) {
+      const code = this.#x.run(rest - lead);
+      rest = words[AT.budget]! + lead;
+      words[AT.budget] = rest;
+      if (code !== EXIT.budget || words[this.#attention] !== 0) return code;
+      sampling.learnLead(rest);
+    }
     for (;;) {
       const rip = words[AT.rip]!;
       if (rest <= sampling.way(rip)) break;

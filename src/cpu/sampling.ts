@@ -20,18 +20,19 @@ export interface SamplingPorts {
 }
 
 /**
- * How long before it compiled code is sent to stop: so early that it runs past once in a hundred and forty times. What it has run past cannot
+ * How long before it compiled code is sent to stop: so early that it runs past once in two hundred times. What it has run past cannot
  * be sampled any more; the place where it stops is.
  */
-const LEAD = { least: 8, most: 1024, first: 256, grows: 2, fades: 0.995 } as const;
+const LEAD = { least: 8, most: 1024, first: 256, grows: 1.5, fades: 0.998 } as const;
 /**
- * Instructions from one stop of compiled code to the next, by where it begins: the most there were, and each time there are fewer, some of the
- * difference less. Where none is known, `unknown`. So many places are told apart, as a power of two.
+ * Instructions from one stop of compiled code to the next, by where it begins: the most there ever were, for a way that is seldom taken is where
+ * samples would be missed. `unknown`, where none is known. So many places are kept, as a power of two.
  */
-const WAYS = { places: 4096, unknown: 96, most: 0xffff, fades: 32 } as const;
+const WAYS = { places: 4096, unknown: 96, most: 0xffff } as const;
 /**
  * After the clock has ticked, compiled code stops at the first place where it can. From there one of so many instructions is chosen, which
- * are more than lie between two such places; what comes before and what comes behind them has the same chance then.
+ * are more than lie between two such places; what comes before and what comes behind them has the same chance then. Those in the middle are
+ * likelier, for with sharp edges a loop a third as long would show where it is stopped.
  */
 const SPREAD = 16_384;
 /** No period is shorter: each sample costs some microseconds. */
@@ -46,50 +47,52 @@ export class Sampling {
   /** The one that was chosen before. */
   #last = NEVER;
   #lead: number = LEAD.first;
-  /** Compiled code was sent to shortly before it. */
-  #sent = false;
+  readonly #starts = new Int32Array(WAYS.places);
   readonly #ways = new Uint16Array(WAYS.places);
 
   constructor(ports: SamplingPorts) {
     this.#ports = ports;
   }
 
-  /**
-   * What to do with `retired` instructions retired: 0, what one likes; above 0, run at most so many; below 0, run so many one by
-   * one. Takes the sample where it is time.
-   */
+  /** How many instructions are left, with `retired` retired, to the one in front of which a sample is due; 0: none is. */
   next(retired: number): number {
     for (;;) {
       if (this.#target === NEVER && !this.#choose(retired)) return 0;
       const left = this.#target - retired;
-      if (left > this.#lead) {
-        this.#sent = true;
-        return left - Math.floor(this.#lead);
-      }
-      if (this.#sent) this.#learn(left);
-      if (left > 0) return -left;
-      this.#target = NEVER;
-      this.#ports.take();
+      if (left > 0) return left;
+      if (left < 0) this.learnLead(left);
+      this.arrive(retired);
     }
+  }
+
+  /** Takes the sample where the vCPU is at rest in front of that instruction now, or behind it. */
+  arrive(retired: number): void {
+    if (this.#target > retired) return;
+    this.#target = NEVER;
+    this.#ports.take();
+  }
+
+  /** So many instructions before that one compiled code is sent to stop. */
+  get lead(): number {
+    return Math.floor(this.#lead);
+  }
+  /** It did, with so many left: below 0, it ran past. */
+  learnLead(left: number): void {
+    const lead = left < 0 ? this.#lead * LEAD.grows + 1 : this.#lead * LEAD.fades;
+    this.#lead = Math.min(LEAD.most, Math.max(LEAD.least, lead));
   }
 
   /** The most instructions that compiled code is expected to run from `rip` (its low half) to where it can stop. */
   way(rip: number): number {
-    return this.#ways[placeOf(rip)]! || WAYS.unknown;
+    const place = placeOf(rip);
+    return this.#starts[place] === rip ? this.#ways[place]! : WAYS.unknown;
   }
   /** They were so many. */
   learnWay(rip: number, instructions: number): void {
     const place = placeOf(rip);
-    const known = this.#ways[place]!;
-    const fewer = known - instructions;
-    this.#ways[place] = fewer > 0 ? known - Math.ceil(fewer / WAYS.fades) : Math.min(instructions, WAYS.most);
-  }
-
-  /** Compiled code stopped with so many instructions left to the one that was chosen. */
-  #learn(left: number): void {
-    this.#sent = false;
-    const lead = left < 0 ? this.#lead * LEAD.grows + 1 : this.#lead * LEAD.fades;
-    this.#lead = Math.min(LEAD.most, Math.max(LEAD.least, lead));
+    const known = this.#starts[place] === rip ? this.#ways[place]! : 0;
+    this.#starts[place] = rip;
+    this.#ways[place] = Math.min(WAYS.most, Math.max(known, instructions));
   }
 
   /** Chooses the next one; false: none is wanted yet. */
@@ -105,7 +108,7 @@ export class Sampling {
     }
     const tick = this.#ports.tick();
     if (tick === TICK.none) return false;
-    this.#target = tick === TICK.host ? retired : retired + Math.floor(chance * SPREAD);
+    this.#target = tick === TICK.host ? retired : retired + Math.floor(((chance + this.#ports.random()) / 2) * SPREAD);
     return true;
   }
 }

@@ -10,7 +10,7 @@ import { ENGINES, type Engine } from "../lockstep/engine-list.ts";
 import { HotGuest } from "../lockstep/machine.ts";
 import { CODE, DATA, imm } from "../system/guest.ts";
 
-const ROUNDS = 150_000;
+const ROUNDS = 100_000;
 const SAMPLES = 20_000;
 /** Most that a share may be wrong, of all: what the issue of 20,000 samples is held to. */
 const TOLERANCE = 0.01;
@@ -40,11 +40,11 @@ function program(a: Assembler): void {
   loop(20, "tinies", () => a.call("tiny"));
   a.again("round").hlt();
   a.label("tight");
-  loop(100, "tight-loop", () => a.db(INC));
+  loop(200, "tight-loop", () => a.db(INC));
   a.db(RET);
   a.label("straight").db(...many(300, INC), RET);
   a.label("nested");
-  loop(4, "outer", () => {
+  loop(8, "outer", () => {
     a.db(...many(30, INC));
     loop(12, "inner", () => a.db(...many(4, INC)));
     a.db(...many(20, INC));
@@ -53,10 +53,10 @@ function program(a: Assembler): void {
   a.label("strings").db(PUSH_RCX).mov(RCX, 100).mov(RDI, DATA).db(0xf3, 0xaa, POP_RCX, RET);
   a.label("tiny").db(INC, RET);
   a.label("wide");
-  loop(3, "wide-loop", () => a.db(...many(400, INC)));
+  loop(2, "wide-loop", () => a.db(...many(400, INC)));
   a.db(RET);
   a.label("random");
-  loop(30, "chances", () => {
+  loop(60, "chances", () => {
     a.db(...CHANCE).jcc(CC.nz, "skip");
     a.db(...many(7, INC))
       .label("skip")
