@@ -264,9 +264,11 @@ export class Cpu implements CpuContext {
     // What generated code has compared these numbers with must not come round again.
     const codeMapLast = this.r.get("codeMapLast");
     const codeEpoch = this.r.get("codeEpoch");
+    const walks = this.r.getBig("walks");
     this.#bytes.fill(0, STATE_BASE, STATE_BASE + STATE_SIZE);
     this.r.set("codeMapLast", codeMapLast);
     this.r.set("codeEpoch", codeEpoch);
+    this.r.setBig("walks", walks);
     this.r.set("firstRegion", this.#firstRegion);
     for (const [name, bytes] of DISTANCES) this.#bytes.set(bytes, this.r.address(name));
     this.#words.fill(NO_TAG, TLB_NONE >> 2, (TLB_NONE + TLB_SET_SIZE) >> 2);

@@ -24,7 +24,6 @@ export const RETURNS = 192;
 export const COUNTERS = layOut(RETURN_STACK + RETURNS * RETURN_SIZE, {
   accesses: 8,
   misses: 8,
-  walks: 8,
   compiledInstructions: 8,
   regionsEntered: 8,
   budget: 4,

@@ -129,6 +129,7 @@ field("codeTlb", "i32", "address of the code TLB in use", "engine");
 // that are kept out of the code TLB. It comes round again after 2^32 changes.
 field("codeMap", "i32", "changes when a translation of code that was in use may have become invalid", "engine");
 field("codeMapLast", "i32", "the number given last", "engine");
+field("walks", "i64", "walks of page tables that led to a page, since the vCPU was made", "engine");
 field("tlbGroup", "i32", "address of the group of TLB sets of the current address space", "engine");
 field("tlbUses", "i32", "counts choices of a group", "engine");
 field("userGlobal", "i32", "1: user sets may hold global pages", "engine");

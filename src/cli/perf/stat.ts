@@ -7,9 +7,6 @@ import { EXIT } from "../exit-status.ts";
 import { writeTo } from "../output.ts";
 import { until, watchedGuests } from "./live.ts";
 
-/** What vmm/observer/exit-report.ts calls them. */
-const TLB_MISSES = "TLB misses";
-
 export interface StatFlags {
   readonly all: boolean;
   readonly seconds?: number | undefined;
@@ -49,8 +46,6 @@ export async function statCommand(
     const text = flags.json
       ? `${JSON.stringify(reports, undefined, 2)}\n`
       : reports.map((report) => [...statLines(report, flags)].map((line) => `${line}\n`).join("")).join("\n");
-    if (!flags.json && reports.some(({ counters }) => !counters.some(({ name }) => name === TLB_MISSES)))
-      process.stderr.write("viv: TLB misses are counted in guests that were started with --stats\n");
     await writeTo(process.stdout, Buffer.from(text));
     return status;
   } finally {

@@ -238,7 +238,7 @@ export function buildInterpreter(
   const byName = new Map<string, Callable>();
   for (const row of IMPORTS) byName.set(row.name, module.import("host", row.name, row));
   const handlerType = module.indirect(HANDLER);
-  const runtimes = runtimeFunctions(handlerType, extra).map((r) => observer?.runtime(r) ?? r);
+  const runtimes = runtimeFunctions(handlerType, extra);
   const declared = runtimes.map((r) => {
     if (byName.has(r.name)) throw new Error(`runtime function ${r.name} is declared twice`);
     const f = module.func(r.name, r);

@@ -30,8 +30,6 @@ export interface CodeObserver {
   regionEntered(f: FunctionBuilder, budget: I32): void;
   /** It is being left. May be called twice on one way out, the second time with the final budget. */
   regionLeft(f: FunctionBuilder, budget: I32): void;
-  /** A runtime function as it is to be. */
-  runtime(wanted: RuntimeFunction): RuntimeFunction;
 }
 
 export interface RuntimeFunction extends Signature {

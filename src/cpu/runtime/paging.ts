@@ -317,6 +317,7 @@ function finish(f: FunctionBuilder, env: RuntimeEnv, leaf: Leaf): void {
     .or(supervisor.and(leaf.cr0.and(CR0_WP).eqz()));
   const dirty = leaf.pte.and(PTE_D).nez();
   const global = f.let(leaf.pte.and(PTE_G).nez().and(leaf.cr4.and(CR4_PGE).nez()));
+  env.set("walks", env.get("walks", "i64").add(1));
   env.set("walkFlags", writable.and(dirty).or(global.shl(1)).or(leaf.rights.and(PTE_U)));
   f.if(leaf.large, () => f.call(env.fn("note_large"), leaf.linear, global, leaf.shift));
 }

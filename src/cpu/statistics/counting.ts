@@ -95,7 +95,7 @@ export class CountingCpu extends Cpu {
       instructions: { retired, compiled },
       exits: { ...meter.exits, halted: this.#halted },
       events: { interrupts, faultsInside, deviceAccesses, regionsEntered: meter.counter("regionsEntered") },
-      tlb: { hits: meter.counter("accesses") - misses, misses, walks: meter.counter("walks") },
+      tlb: { hits: meter.counter("accesses") - misses, misses, walks: Number(this.r.getBig("walks")) },
       time: {
         interpreter: generated * (1 - share),
         compiler: time.compiler,

@@ -23,14 +23,4 @@ export const countingObserver: CodeObserver = {
     setWord(f, COUNTERS.budget, budget);
     setWord(f, COUNTERS.where, i32(WHERE.interpreter));
   },
-  runtime: (wanted) =>
-    wanted.name !== "walk"
-      ? wanted
-      : {
-          ...wanted,
-          build: (f, env) => {
-            add(f, COUNTERS.walks, 1);
-            wanted.build(f, env);
-          },
-        },
 };

@@ -1,5 +1,6 @@
 /** Exits with their names, and the counters beside them. */
-import { COUNTERS } from "../../cpu/memory-map.ts";
+import { STATE_BASE } from "../../cpu/memory-map.ts";
+import { offsetOf } from "../../cpu/state.ts";
 import type { ExitRow } from "../sampling/exits.ts";
 import type { ExitReport } from "./orders.ts";
 import { workName } from "./work-names.ts";
@@ -9,7 +10,7 @@ export function exitReport(
   devices: readonly string[],
   duration: number,
   instructions: number,
-  tlb: TlbCounts | undefined,
+  walks: number,
 ): ExitReport {
   const interrupts = rows.filter(({ work, detail }) => work === "event" && detail >= FIRST_EXTERNAL);
   const faults = rows.filter(({ work, detail }) => work === "event" && detail < FIRST_EXTERNAL);
@@ -29,36 +30,16 @@ export function exitReport(
       { name: "instructions", value: instructions },
       { name: "interrupts", value: sum(interrupts) },
       { name: "exceptions that left guest code", value: sum(faults) },
-      ...(tlb
-        ? [
-            { name: "TLB misses", value: tlb.misses },
-            { name: "page walks", value: tlb.walks },
-          ]
-        : []),
+      { name: "TLB misses", value: walks },
     ],
   };
 }
 
-/** What a vCPU counts that was started for it (`viv run --stats`): its generated code has other instructions than that of others. */
-export interface TlbCounts {
-  readonly accesses: number;
-  readonly misses: number;
-  readonly walks: number;
-}
+const WALKS = STATE_BASE + offsetOf("walks");
 
-export function tlbCounts(memory: WebAssembly.Memory): TlbCounts {
-  const view = new DataView(memory.buffer);
-  const at = (address: number): number => Number(view.getBigUint64(address, true));
-  return { accesses: at(COUNTERS.accesses), misses: at(COUNTERS.misses), walks: at(COUNTERS.walks) };
-}
-
-/** Undefined where nothing was counted. */
-export function tlbDifference(before: TlbCounts, after: TlbCounts): TlbCounts | undefined {
-  const accesses = after.accesses - before.accesses;
-  return accesses > 0
-    ? { accesses, misses: after.misses - before.misses, walks: after.walks - before.walks }
-    : undefined;
-}
+/** Walks of page tables so far: what the TLBs did not know, of code and of data. */
+export const pageWalks = (memory: WebAssembly.Memory): number =>
+  Number(new DataView(memory.buffer).getBigUint64(WALKS, true));
 
 /** Vectors below are the processor's own (SDM vol. 3A, table 6-1). */
 const FIRST_EXTERNAL = 32;

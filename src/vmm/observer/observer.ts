@@ -7,7 +7,7 @@ import type { Profile, ProfileInfo } from "../../perf/profile.ts";
 import { Ticker } from "../sampling/ticker.ts";
 import { attachmentsOf } from "./attachments.ts";
 import type { DebugFiles } from "./code-files.ts";
-import { exitReport, tlbCounts, tlbDifference } from "./exit-report.ts";
+import { exitReport, pageWalks } from "./exit-report.ts";
 import { GuestView } from "./guest-view.ts";
 import { type FileHole, inspect, readGuestFile } from "./inspect.ts";
 import type { ExitReport, GuestAttachments, InspectOrder, RecordOrder } from "./orders.ts";
@@ -140,7 +140,7 @@ export class Observer {
   count(stop: Promise<void>): Promise<ExitReport> {
     return this.#alone(async () => {
       const begun = this.#host.now();
-      const before = tlbCounts(this.#start.memory);
+      const before = pageWalks(this.#start.memory);
       this.#ticker.start({ exits: true });
       try {
         await stop;
@@ -148,8 +148,8 @@ export class Observer {
         await this.#stopped();
       }
       const { area, exits } = this.#ticker;
-      const tlb = tlbDifference(before, tlbCounts(this.#start.memory));
-      return exitReport(exits, area.devices, this.#host.now() - begun, area.number("retired"), tlb);
+      const walks = pageWalks(this.#start.memory) - before;
+      return exitReport(exits, area.devices, this.#host.now() - begun, area.number("retired"), walks);
     });
   }
 
