@@ -27,6 +27,8 @@ const USER = 3;
 const LEAST_USER_STACK = 4096;
 /** A process maps something new: its areas are read again, but not more often than this. */
 const AREAS_AGE_NS = 20e6;
+/** How often it is tried to tell the machine what it has to know, before samples are taken without. */
+const TELLS = 20;
 /** Processes whose areas are kept, and frames: a guest that makes ever new ones has the others found again. */
 const MAX_PROCESSES = 4096;
 const MAX_FRAMES = 500_000;
@@ -34,7 +36,10 @@ const MAX_FRAMES = 500_000;
 const MOST_DETAILS = 4096;
 const LABEL_SIZE = 16;
 
-/** Members of task_struct and per-CPU variables that the machine's thread copies with each sample. */
+/**
+ * Members of task_struct and per-CPU variables that the machine's thread copies with each sample. False where they cannot be told, now: the
+ * vCPU runs while its registers are read, and GS base and CPL may be of two moments.
+ */
 function tellMachine(area: SampleArea, view: GuestView): boolean {
   const kernel = view.kernel();
   const { types } = kernel;
@@ -108,6 +113,8 @@ export class Recorder {
   #kernel: KernelCode | undefined;
   #look: Look | undefined;
   #lookAt = Number.NEGATIVE_INFINITY;
+  /** The machine's thread knows where the task that runs is to be found. */
+  #told = false;
   #userStack = LEAST_USER_STACK;
 
   /** Throws VivError where the guest's kernel is not found; not for opaque guests, where nothing is looked for. */
@@ -123,7 +130,7 @@ export class Recorder {
     if (!guest.opaque) {
       const kernel = view.kernel();
       this.#kernel = new KernelCode(kernel);
-      tellMachine(area, view);
+      for (let i = 0; i < TELLS && !this.#told; i++) this.#told = tellMachine(area, view);
       claims = { kernelRelease: kernel.release, ...(kernel.buildId && { kernelBuildId: kernel.buildId }) };
     }
     this.#guest = this.#builder.guest({ ...guest, ...claims });
@@ -178,8 +185,9 @@ export class Recorder {
         this.#kernel = new KernelCode(this.#o.view.kernel());
         this.#kernelFrames.clear();
         this.#processes.clear();
-        tellMachine(this.#o.area, this.#o.view);
+        this.#told = false;
       }
+      if (!this.#told) this.#told = tellMachine(this.#o.area, this.#o.view);
       this.#look = look;
     } catch (error) {
       // It boots another kernel right now: what comes until that is found has addresses alone.
