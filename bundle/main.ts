@@ -1,7 +1,10 @@
 /**
- * Puts all that each of a machine's workers loads in one file, beside the modules it is made of (src/sys/node/worker.ts), and the program of
- * the flame graph's page in one that the page can hold (src/sys/node/flame-page.ts).
+ * Puts all that each of a machine's workers loads in one file, beside the modules it is made of (src/sys/node/worker.ts), the command in one for
+ * what always runs and one for each part (src/cli/main.ts), and the program of the flame graph's page in one that the page can hold
+ * (src/sys/node/flame-page.ts).
  */
+import { rmSync } from "node:fs";
+import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "rolldown";
 
@@ -20,4 +23,28 @@ await build({
   input: at("web/flame/page/main.js"),
   output: { file: at("sys/node/flame-page.bundle.js"), format: "iife", minify: true },
   platform: "browser",
+});
+
+const command = at("cli/bundle/start.js");
+rmSync(dirname(command), { recursive: true, force: true });
+await build({
+  input: at("cli/start.js"),
+  output: {
+    dir: dirname(command),
+    format: "esm",
+    comments: false,
+    entryFileNames: "[name].js",
+    chunkFileNames: "[name].js",
+  },
+  platform: "node",
+  plugins: [
+    {
+      name: "own addresses",
+      // What lies beside a module lies beside it still.
+      transform(code, id) {
+        const place = JSON.stringify(relative(dirname(command), id));
+        return code.replaceAll("import.meta.url", `new URL(${place}, import.meta.url).href`);
+      },
+    },
+  ],
 });

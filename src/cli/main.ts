@@ -1,14 +1,5 @@
 #!/usr/bin/env -S node --v8-pool-size=1
-/** The `viv` command. What it does is loaded when a machine's workers, which take longer to load, are on their way. */
-import { makeWorkersAhead } from "../sys/node/worker.ts";
-import { ENGINE_FLAGS } from "./v8-flags.ts";
+/** The `viv` command: loads what it is, in few files where it can. */
+import { bundleOr } from "../sys/node/bundle.ts";
 
-const argv = process.argv.slice(2);
-/** Another process runs that guest. To be wrong here costs time, nothing else. */
-const detached = /^(--detach|-[qv]*d[qv]*)$/;
-const end = argv.indexOf("--");
-if (argv[0] === "run" && !argv.slice(0, end < 0 ? argv.length : end).some((word) => detached.test(word))) {
-  makeWorkersAhead(ENGINE_FLAGS);
-}
-const { runArguments } = await import("./command.ts");
-process.exit(await runArguments(argv));
+await import(bundleOr(new URL("../", import.meta.url), "cli/bundle/start.js", "cli/start.js").href);

@@ -1,7 +1,7 @@
 /** The workers that a machine's threads run in; nothing else, so that it is loaded, and the first made, before all else. */
-import { readdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { bundleOr } from "./bundle.ts";
 
 /** Heap for short-lived objects, MiB: the threads make few, and unused room counts against every guest. */
 const YOUNG_GENERATION_MIB = 8;
@@ -11,24 +11,11 @@ const NAMES = { machine: "machine-worker", copier: "copier-worker" } as const;
 type Role = keyof typeof NAMES;
 const ROLES: readonly Role[] = ["machine", "copier"];
 
-/** What the compiler keeps with each of its projects. */
-const BUILD_INFO = ".tsbuildinfo";
-
 const ahead = new Map<Role, Worker>();
 
-/**
- * What a worker runs: all its modules in one file, as 300 take a tenth of a second more to load. Where something was compiled since that was
- * made, the modules themselves. `dist`: the compiled projects.
- */
-export function workerFile(dist: URL, role: Role): URL {
-  const timeOf = (file: URL): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const own = new URL("sys/node/", dist);
-  const bundle = new URL(`${NAMES[role]}.bundle.cjs`, own);
-  const bundled = timeOf(bundle);
-  const projects = [own, ...readdirSync(dist).map((room) => new URL(`${room}/`, dist))];
-  const isNew = bundled > 0 && projects.every((project) => timeOf(new URL(BUILD_INFO, project)) <= bundled);
-  return isNew ? bundle : new URL(`${NAMES[role]}.js`, own);
-}
+/** What a worker runs: all its modules in one file, as 300 take a tenth of a second more to load. `dist`: the compiled projects. */
+export const workerFile = (dist: URL, role: Role): URL =>
+  bundleOr(dist, `sys/node/${NAMES[role]}.bundle.cjs`, `sys/node/${NAMES[role]}.js`);
 
 /** What a worker is told when it is made. */
 export interface WorkerSetting {
