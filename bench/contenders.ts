@@ -48,6 +48,8 @@ const QEMU_FLAGS = "-accel tcg -nodefaults -no-user-config -no-reboot -display n
 const VIV = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 /** What the command's first line gives its Node. */
 const VIV_NODE_FLAGS = /^#!.* node (.*)/.exec(readFileSync(VIV, "utf8"))?.[1]?.split(" ") ?? [];
+/** The command, as its own first line starts it. */
+export const vivCommand = (node: string): readonly string[] => [node, ...VIV_NODE_FLAGS, VIV];
 const V86 = fileURLToPath(new URL("./v86-machine.js", import.meta.url));
 
 export interface Subject {

@@ -2,6 +2,7 @@
 import type { Results } from "./report.ts";
 import { median } from "./statistics.ts";
 import { faster, type Summary } from "./summary.ts";
+import { meanCost } from "./watched.ts";
 
 export interface Verdict {
   readonly what: string;
@@ -26,8 +27,10 @@ const BOOT_CPU_MOST = 1.5;
 /** The page in Chromium beside Node, by geometric mean, in elapsed time. */
 const PAGE_MOST = 1.3;
 const MEMORY_MOST_MIB = 300;
+/** Sampled 999 times a second with stacks. */
+const WATCHED_MOST = 1.01;
 
-export function verdicts({ summary, bare, browser, boot, memory }: Results): Verdict[] {
+export function verdicts({ summary, bare, browser, boot, memory, watched }: Results): Verdict[] {
   const all: Verdict[] = [];
   const say = (what: string, value: number, wanted: string, reached: boolean): void => {
     // What was not measured has no verdict.
@@ -54,6 +57,7 @@ export function verdicts({ summary, bare, browser, boot, memory }: Results): Ver
     most("boot beside TCG, CPU time", median(boot.vivarium.cpuMs) / median(boot.qemu.cpuMs), BOOT_CPU_MOST);
   }
   if (memory?.vivarium) most("memory over the guest's, MiB", memory.vivarium.mostOver, MEMORY_MOST_MIB);
+  if (watched) most("work while it is sampled beside work alone", meanCost(watched), WATCHED_MOST);
   return all;
 }
 

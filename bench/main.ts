@@ -33,8 +33,9 @@ import { measureMemory } from "./memory.ts";
 import { PROGRAMS } from "./programs.ts";
 import { type Results, report } from "./report.ts";
 import { summarise } from "./summary.ts";
+import { measureWatched } from "./watched.ts";
 
-const PARTS = ["kernels", "system", "programs", "boot", "v86", "memory", "browser", "instructions"];
+const PARTS = ["kernels", "system", "programs", "boot", "v86", "memory", "browser", "instructions", "watched"];
 /** What is measured by running it in all three. */
 const SETS = ["kernels", "system", "programs"];
 const DEFAULT_PARTS = ["kernels", "system", "programs", "boot", "v86", "memory"];
@@ -42,10 +43,10 @@ const DEFAULT_PARTS = ["kernels", "system", "programs", "boot", "v86", "memory"]
 const HELP = `npm run bench -- [options] [item...]
   --quick          less work, fewer repetitions: under three minutes
   --parts LIST     of ${PARTS.join(",")}
-                   (default: all but browser and instructions; with items named, these alone)
+                   (default: all but browser, instructions and watched; with items named, these alone)
   --against LIST   of native,vivarium,qemu,v86 (default: all)
   --percent N      size of the work
-  --repetitions N  processes of each contender
+  --repetitions N  processes of each contender; of watched, turns
   --minutes N      length of the load for memory
   --cpu MODEL      of ${Object.keys(CPU_MODELS).join(",")} (default: ${BASELINE_MODEL})
   --node PATH      the Node that runs Vivarium and v86 (default: this one)
@@ -59,8 +60,26 @@ Items are kernels, system items and programs by name, as alu, fork, sqlite.
  * `bareShare` is how much of the kernels' work the 32-bit machine does: little with full work, as v86 is slow. With little work no less
  * than elsewhere, as nothing rests around an item there: of a thread that runs, the host's CPU time is as old as its last tick.
  */
-const FULL = { percent: 100, bareShare: 0.25, repetitions: 5, boots: 5, rounds: 3, programRounds: 1, minutes: 5 };
-const QUICK = { percent: 2, bareShare: 1, repetitions: 1, boots: 1, rounds: 3, programRounds: 1, minutes: 0.25 };
+const FULL = {
+  percent: 100,
+  bareShare: 0.25,
+  repetitions: 5,
+  boots: 5,
+  rounds: 3,
+  programRounds: 1,
+  minutes: 5,
+  turns: 40,
+};
+const QUICK = {
+  percent: 2,
+  bareShare: 1,
+  repetitions: 1,
+  boots: 1,
+  rounds: 3,
+  programRounds: 1,
+  minutes: 0.25,
+  turns: 5,
+};
 
 const { values: flags, positionals: only } = parseArgs({
   allowPositionals: true,
@@ -198,6 +217,8 @@ async function run(directory: string): Promise<void> {
   };
   const browser = parts.includes("browser") ? await measureBrowser(subject, browserPlan) : undefined;
   const instructions = parts.includes("instructions") ? await countInstructions(subject) : undefined;
+  const turns = Number(flags.repetitions ?? defaults.turns);
+  const watched = parts.includes("watched") ? await measureWatched(subject.node, turns, progress) : undefined;
   host.loadAfter = loadavg()[0]!;
 
   const results: Results = {
@@ -210,6 +231,7 @@ async function run(directory: string): Promise<void> {
     ...(instructions && { instructions }),
     ...(boot && { boot }),
     ...(memory && { memory }),
+    ...(watched && { watched }),
     warnings: [
       ...busyHost(host),
       ...(measured?.warnings ?? []),

@@ -8,6 +8,7 @@ import type { ItemTimes } from "./items.ts";
 import type { MemoryUse } from "./memory.ts";
 import { least, median } from "./statistics.ts";
 import { faster, type Mean, type Measure, type Row, ratio, type Summary } from "./summary.ts";
+import { meanCost, quartiles, type WatchedCost } from "./watched.ts";
 
 export interface Results {
   readonly host: Host;
@@ -22,6 +23,8 @@ export interface Results {
   readonly instructions?: InstructionCounts;
   readonly boot?: Readonly<Record<MachineContender, BootTimes>>;
   readonly memory?: Readonly<Partial<Record<MachineContender, MemoryUse>>>;
+  /** The cost of being sampled. */
+  readonly watched?: readonly WatchedCost[];
   readonly warnings: readonly string[];
   readonly failures: readonly string[];
 }
@@ -133,8 +136,17 @@ function memoryTable(memory: Readonly<Partial<Record<MachineContender, MemoryUse
   return table([...head, "growth in the second half", "engine data"], rows);
 }
 
+/** Elapsed time of work while it is sampled, beside that of the same work alone. */
+function watchedTable(costs: readonly WatchedCost[]): string {
+  const cells = (ratios: readonly number[]): string[] =>
+    [median(ratios), ...quartiles(ratios)].map((one) => fixed(one, 3));
+  const rows = costs.map(({ name, ratios }) => [name, ...cells(ratios), String(ratios.length)]);
+  const mean = ["geometric mean", fixed(meanCost(costs), 3), "", "", ""];
+  return table(["sampled, times as long", "median", "lower quartile", "upper quartile", "turns"], [...rows, mean]);
+}
+
 export function report(results: Results, verdicts: readonly Verdict[]): string {
-  const { host, summary, bare, browser, instructions, boot, memory, warnings, failures, quick } = results;
+  const { host, summary, bare, browser, instructions, boot, memory, watched, warnings, failures, quick } = results;
   const packages = Object.entries(host.packages).filter(([name]) => !name.startsWith("lib"));
   const sets = [...new Set(summary?.rows.map((row) => row.set) ?? [])];
   return [
@@ -154,6 +166,7 @@ export function report(results: Results, verdicts: readonly Verdict[]): string {
     ...(browser ? ["", itemTable("kernels", browser, { heading: "kernels in a tab" })] : []),
     ...(boot ? ["", bootTable(boot)] : []),
     ...(memory ? ["", memoryTable(memory)] : []),
+    ...(watched ? ["", watchedTable(watched)] : []),
     "",
     ...verdicts.map((v) => `- ${v.reached ? "reached" : "MISSED"}: ${v.what}: ${v.value.toFixed(2)} (${v.wanted})`),
     ...warnings.map((warning) => `- warning: ${warning}`),
