@@ -44,7 +44,7 @@ interface Bound {
  */
 export type Bounds = Readonly<Record<Tier | "resting", Bound>>;
 const BOUNDS: Bounds = {
-  templates: { regions: 4000, bytes: 6 << 20 },
+  templates: { regions: 12_000, bytes: 12 << 20 },
   resting: { regions: 4000, bytes: 3 << 20 },
   region: { regions: 1000, bytes: 3 << 20 },
 };
