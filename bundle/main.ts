@@ -25,6 +25,16 @@ await build({
   platform: "browser",
 });
 
+/** What the commands that ask a guest need, and little else: in one file. What the others do comes in files of its own. */
+const CONTROL = new RegExp(
+  [
+    "dist/base/",
+    "dist/cli/(command|program|output|exit-status|options|names|inspect|ps|guest-commands|logs|interruption)\\.js",
+    "dist/vmm/(registry/|config\\.js|observer/(orders|requests|parts)\\.js|sampling/)",
+    "dist/sys/node/(registry/(?!listing)|version|cpu-time)",
+    "/commander/",
+  ].join("|"),
+);
 const command = at("cli/bundle/start.js");
 rmSync(dirname(command), { recursive: true, force: true });
 await build({
@@ -35,7 +45,9 @@ await build({
     comments: false,
     entryFileNames: "[name].js",
     chunkFileNames: "[name].js",
+    codeSplitting: { groups: [{ name: "control", test: CONTROL }] },
   },
+  checks: { ineffectiveDynamicImport: false },
   platform: "node",
   plugins: [
     {

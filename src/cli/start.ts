@@ -1,12 +1,13 @@
 /** The `viv` command, loaded. What it does is loaded when a machine's workers, which take longer to load, are on their way. */
-import { makeWorkersAhead } from "../sys/node/worker.ts";
-import { ENGINE_FLAGS } from "./v8-flags.ts";
-
 const argv = process.argv.slice(2);
 /** Another process runs that guest. To be wrong here costs time, nothing else. */
 const detached = /^(--detach|-[qv]*d[qv]*)$/;
 const end = argv.indexOf("--");
 if (argv[0] === "run" && !argv.slice(0, end < 0 ? argv.length : end).some((word) => detached.test(word))) {
+  const [{ makeWorkersAhead }, { ENGINE_FLAGS }] = await Promise.all([
+    import("../sys/node/worker.ts"),
+    import("./v8-flags.ts"),
+  ]);
   makeWorkersAhead(ENGINE_FLAGS);
 }
 const { runArguments } = await import("./command.ts");
