@@ -109,6 +109,7 @@ describe("viv perf", () => {
     const [{ exits, counters }] = JSON.parse(out("perf", "stat", "--seconds", "1", "--json", "web")) as [
       { exits: { reason: string; count: number; time: number }[]; counters: { name: string; value: number }[] },
     ];
+    expect(counters.find(({ name }) => name === "TLB misses")!.value).toBeGreaterThan(100);
     expect(exits.find(({ reason }) => reason === "operation wrmsr")!.count).toBeGreaterThan(10);
     expect(counters.find(({ name }) => name === "instructions")!.value).toBeGreaterThan(1e6);
   });

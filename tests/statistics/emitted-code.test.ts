@@ -17,7 +17,6 @@ const silent: CodeObserver = {
   miss: nothing,
   regionEntered: nothing,
   regionLeft: nothing,
-  runtime: (wanted) => wanted,
 };
 
 /** Modules that are compiled while something happens. */
