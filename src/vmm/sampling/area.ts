@@ -160,8 +160,11 @@ export class SampleArea {
   setNumber(name: Double, value: number): void {
     this.#doubles[DOUBLES.indexOf(name)] = value;
   }
+  /** Exact where it is a multiple of 8, as all that is asked for is. */
   setAddress(name: Address, value: Gva): void {
-    s64.write(this.#addresses, ADDRESSES.indexOf(name) * 8, value);
+    const at = ADDRESSES.indexOf(name) * 8;
+    this.#addresses.setInt32(at, value | 0, true);
+    this.#addresses.setInt32(at + 4, Math.floor(value / 2 ** 32), true);
   }
 
   /** By their numbers in `detail` of samples. */

@@ -151,6 +151,17 @@ describe("a sample", () => {
     ]);
   });
 
+  it("has the task of a kernel with five levels, far below what a number holds to the byte", () => {
+    const moment = new Moment().mapped().set("cr4", 1 << 12).set("cr3", 8 * PAGE);
+    moment.entry(8, 256, PAGE + 1).entry(8, 0, PAGE + 1);
+    const kernel = -(2 ** 56);
+    // Its fourth level begins where the other kernel's address space did.
+    moment.entry(1, 0, 2 * PAGE + 1);
+    moment.area.setAddress("currentTask", gva(kernel + 8));
+    moment.put(16 * PAGE + 8, kernel + 0x1230).put(17 * PAGE + 0x230, 4242);
+    expect(moment.one().sample).toMatchObject({ hasTask: 1, task: kernel + 0x1230, pid: 4242 });
+  });
+
   it("is lost where there is no room, and never lies across the ring's end", () => {
     const moment = new Moment().mapped();
     moment.area.set("userStack", 0x7fff_ffff);
