@@ -7,6 +7,7 @@ import wabt from "wabt";
 import { CountingCpu, Cpu, type CpuOptions, generateInterpreter, LockstepCpu } from "../../src/cpu/index.ts";
 import { COUNTERS } from "../../src/cpu/memory-map.ts";
 import type { CodeObserver } from "../../src/cpu/runtime/define.ts";
+import { TICK } from "../../src/cpu/sampling.ts";
 import { countingObserver } from "../../src/cpu/statistics/observer.ts";
 import { finish, type Mode, prepare } from "./guest.ts";
 
@@ -94,6 +95,27 @@ describe.each(["flat32", "long64"] as const)("compiled guest code (%s)", (mode) 
       },
     );
     expect(stepped).toEqual(plain);
+  });
+
+  it("is the same on a vCPU that was sampled and whose work was watched, before and all the time", () => {
+    const ports = { period: 1e9, random: () => 0.5, tick: () => TICK.none, take: nothing };
+    const watched = (until: (cpu: Cpu) => void) =>
+      emitted(
+        mode,
+        (options) => new Cpu({ ...options, jit: JIT }),
+        (cpu) => {
+          cpu.sample(ports);
+          cpu.watchWork({ begin: nothing, end: nothing });
+          until(cpu);
+        },
+      );
+    expect(watched(nothing)).toEqual(plain);
+    const before = watched((cpu) => {
+      cpu.run(1);
+      cpu.sample(undefined);
+      cpu.watchWork(undefined);
+    });
+    expect(before).toEqual(plain);
   });
 
   it("touches counters where they are asked for, and nowhere else", async () => {
