@@ -1,3 +1,4 @@
+export * from "./bytes.ts";
 export * from "./errors.ts";
 export * from "./ram-layout.ts";
 export * from "./struct.ts";

@@ -14,13 +14,3 @@ export function utf8(text: string): Uint8Array<ArrayBuffer> {
 }
 
 const continuation = (bits: number): number => 0x80 | (bits & 0x3f);
-
-export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0));
-  let at = 0;
-  for (const p of parts) {
-    out.set(p, at);
-    at += p.length;
-  }
-  return out;
-}

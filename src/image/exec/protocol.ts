@@ -1,5 +1,5 @@
-import { VivError } from "../../base/index.ts";
-import { concat, utf8 } from "../text.ts";
+import { concat, VivError } from "../../base/index.ts";
+import { utf8 } from "../text.ts";
 
 /**
  * How host and guest talk about commands, over three 16550A lines in raw mode.

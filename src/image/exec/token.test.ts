@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { concat, utf8 } from "../text.ts";
+import { concat } from "../../base/index.ts";
+import { utf8 } from "../text.ts";
 import { TokenScanner } from "./token.ts";
 
 /** Feeds `text` in pieces of the given sizes; the stream up to the token, and whether the token was met. */
