@@ -1,6 +1,6 @@
 /** `viv inspect` as commander sees it. */
 import { Argument, type Command } from "commander";
-import { INSPECTION_NAMES, type Inspection } from "../vmm/observer/orders.ts";
+import { INSPECTION_NAMES, type Inspection } from "../vmm/observer/inspections.ts";
 
 const HELP = `
 What can be looked at:
@@ -21,7 +21,7 @@ export function addInspectCommand(program: Command, run: (status: Promise<number
     .command("inspect")
     .description("what runs inside a guest, read out of its memory")
     .argument("<name>", "the guest's name, or the beginning of its id")
-    .addArgument(new Argument("<what>", "see below").choices(INSPECTION_NAMES))
+    .addArgument(new Argument("<what>", "see below").choices([...INSPECTION_NAMES, "cat"]))
     .argument("[pid-or-path]", "where it takes one")
     .option("--tree", "of tasks: children below their parents", false)
     .option("--threads", "of tasks: each thread a line", false)
@@ -31,7 +31,7 @@ export function addInspectCommand(program: Command, run: (status: Promise<number
     .action(
       (
         name: string,
-        what: Inspection,
+        what: Inspection | "cat",
         argument: string | undefined,
         flags: { tree: boolean; threads: boolean; json: boolean },
       ) => {

@@ -46,6 +46,9 @@ export interface Module extends ModuleSymbols {
   readonly buildId: string | undefined;
 }
 
+/** A module in a list. */
+export type ModuleRow = Omit<Module, "symbols" | "text">;
+
 /** What is needed of a kernel. */
 export interface ModuleSource {
   readonly space: AddressSpace;

@@ -2,6 +2,7 @@
 import type { KernelSymbol } from "../guest/kernel.ts";
 import { formatGva } from "../guest/memory.ts";
 import { moduleName, symbolName } from "./plain-names.ts";
+import type { Profile } from "./profile.ts";
 
 /** A file's content, part by part. */
 export type Parts = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
@@ -26,6 +27,12 @@ export interface GuestAttachments {
 
 /** By the guest's number in the profile. */
 export type Attachments = readonly (GuestAttachments | undefined)[];
+
+/** A recording before it is written: what was sampled, and what of the guests' memory goes with it. */
+export interface RecordedGuests {
+  readonly profile: Profile;
+  readonly attachments: Attachments;
+}
 
 /** Lines that are handed on together. */
 const LINES = 1024;

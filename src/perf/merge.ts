@@ -1,4 +1,6 @@
 /** Several profiles as one: of guests that were recorded at the same time by different processes. */
+import { VivError } from "../base/index.ts";
+import type { RecordedGuests } from "./attachments.ts";
 import type { Profile, ProfileInfo } from "./profile.ts";
 
 /** A column of all profiles, each with its indices moved by what lies in front of it. Index -1 stays. */
@@ -113,4 +115,20 @@ export function mergeProfiles(profiles: readonly Profile[], info: ProfileInfo): 
       weight: numbers(of(({ samples }) => samples.weight)),
     },
   };
+}
+
+/** Recordings as one: it begins with the first of them and is as long as the longest. Throws VivError `perf.nothing` where there is none. */
+export function mergeRecordings(recordings: readonly RecordedGuests[], command: readonly string[]): RecordedGuests {
+  const profiles = recordings.map(({ profile }) => profile);
+  const [first] = profiles;
+  if (!first) throw new VivError("perf.nothing", "there is no recording");
+  const profile = mergeProfiles(profiles, {
+    ...first.info,
+    startedAt: Math.min(...profiles.map(({ info }) => info.startedAt)),
+    duration: Math.max(...profiles.map(({ info }) => info.duration)),
+    lost: profiles.reduce((sum, { info }) => sum + info.lost, 0),
+    command,
+  });
+  const attachments = recordings.flatMap(({ profile: { guests }, attachments: own }) => guests.map((_, i) => own[i]));
+  return { profile, attachments };
 }

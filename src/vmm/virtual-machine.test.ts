@@ -260,4 +260,14 @@ describe("a virtual machine", () => {
     vm.resume();
     expect(guest.takeRequests()).toBe(0);
   });
+
+  it("says so where the host has nobody to look inside", async () => {
+    const { vm } = start();
+    const refused = { code: "guest.no-observer" };
+    await expect(vm.inspect("tasks")).rejects.toMatchObject(refused);
+    await expect(vm.readFile("/etc/passwd").bytes()).rejects.toMatchObject(refused);
+    await expect(vm.record({ seconds: 1 })).rejects.toMatchObject(refused);
+    await expect(vm.profiles({ seconds: 1 }).next()).rejects.toMatchObject(refused);
+    await expect(vm.countExits({ seconds: 1 })).rejects.toMatchObject(refused);
+  });
 });

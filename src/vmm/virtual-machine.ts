@@ -15,6 +15,8 @@ import {
 import { Console } from "./console.ts";
 import { type HostLink, REQUEST } from "./link.ts";
 import type { MachineEnd } from "./machine.ts";
+import { ObservedGuest } from "./observer/observed-guest.ts";
+import type { GuestObserver } from "./observer/orders.ts";
 import { HostSerialLine } from "./serial-line.ts";
 
 /** The thread a machine runs in. */
@@ -71,7 +73,7 @@ export const describeEnd = (end: MachineEnd): string => {
   }
 };
 
-export class VirtualMachine implements AsyncDisposable {
+export class VirtualMachine extends ObservedGuest implements AsyncDisposable {
   /** The first serial port. */
   readonly console: Console;
   /** Guest RAM, as the guest sees and changes it at this moment. For reading: a write may break the guest. */
@@ -85,6 +87,7 @@ export class VirtualMachine implements AsyncDisposable {
   #up: boolean;
 
   constructor(options: VirtualMachineOptions) {
+    super();
     const { thread, agent } = options;
     this.#options = options;
     this.#thread = thread;
@@ -121,6 +124,15 @@ export class VirtualMachine implements AsyncDisposable {
       ),
     );
     thread.onDoorbell(() => this.#answer());
+  }
+
+  get name(): string | undefined {
+    return undefined;
+  }
+
+  /** Rejects with VivError `guest.no-observer`: a host that has threads which look inside says so. */
+  observer(): Promise<GuestObserver> {
+    return Promise.reject(new VivError("guest.no-observer", "guests cannot be looked into here: run them with Node"));
   }
 
   /** `booting` is only what the host can tell from a running guest: the default guest, until its agent is up. */

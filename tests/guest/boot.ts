@@ -91,7 +91,12 @@ export async function bootTestGuest(kernel: TestKernel, options: TestGuestOption
   const test: TestGuest = {
     vm,
     memory: new PhysicalMemory(vm.ram),
-    observed: { memory, ramSize: config.memory, link: thread.link.buffer, opaque: false },
+    observed: {
+      memory,
+      ramSize: config.memory,
+      link: thread.link.buffer,
+      guest: { name: "g", hostPid: 1, vcpuThreads: [1], opaque: false },
+    },
     release: files.release,
     registers: () => [
       {

@@ -10,14 +10,16 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RecordedGuests } from "../../src/perf/attachments.ts";
 import type { Profile } from "../../src/perf/profile.ts";
-import { writeRecording } from "../../src/perf/recording.ts";
 import { defaultOptions, report } from "../../src/perf/report/rows.ts";
 import { reportLines } from "../../src/perf/report/text.ts";
 import { debugFile } from "../../src/sys/node/debug-files.ts";
-import { NodeRecordingFiles } from "../../src/sys/node/recording-files.ts";
+import { saveRecording } from "../../src/sys/node/recordings.ts";
+import type { RecordedMemory } from "../../src/vmm/observer/attachments.ts";
 import { Observer } from "../../src/vmm/observer/observer.ts";
-import type { GuestAttachments, RecordOrder } from "../../src/vmm/observer/orders.ts";
+import type { RecordOrder } from "../../src/vmm/observer/orders.ts";
+import { RecordingReader, recordingParts } from "../../src/vmm/observer/recording-parts.ts";
 import { bootTestGuest, type TestGuest } from "../guest/boot.ts";
 import { kernelMissing, TEST_KERNEL_NAMES } from "../guest/kernels.ts";
 
@@ -68,20 +70,11 @@ function share(all: ReturnType<typeof chains>, pattern: RegExp): number {
 const hasPerf = spawnSync("perf", ["--version"]).error === undefined;
 
 /** The first rows of what Debian's perf prints of a recording, and of what we do. */
-async function topTens(profile: Profile, given: GuestAttachments) {
+async function topTens(recording: RecordedGuests) {
   const scratch = mkdtempSync(join(tmpdir(), "vivarium-recording-"));
   try {
     const directory = join(scratch, "perf.data");
-    const files = new NodeRecordingFiles(directory);
-    const { kallsyms, modules, kernelText, files: programs } = given;
-    const attachments = {
-      kallsyms: [kallsyms],
-      modules: [modules],
-      text: kernelText,
-      files: new Map([...programs].map(([buildId, bytes]) => [buildId, [bytes]] as const)),
-    };
-    await writeRecording(files, profile, [attachments]);
-    files.finish();
+    await saveRecording(directory, recording);
     const read = (lines: readonly string[]) =>
       lines
         .flatMap((line) => {
@@ -94,6 +87,7 @@ async function topTens(profile: Profile, given: GuestAttachments) {
         .slice(0, 10);
     const words = ["--buildid-dir", directory, "report", "-i", directory, "--stdio", "--no-children", "-g", "none"];
     const perf = spawnSync("perf", words, { encoding: "utf8", maxBuffer: 1 << 28 });
+    const { profile } = recording;
     const options = { ...defaultOptions(profile), children: false, graph: false };
     return [
       read(perf.stdout.split("\n")),
@@ -124,20 +118,19 @@ describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) =>
 
   async function record(command: string, order: Partial<RecordOrder> = {}) {
     await guest.sh(`${command} >/dev/null 2>&1 </dev/null & echo $! >/run/pid; sleep 1`);
-    let profile: Profile | undefined;
-    let attachments: GuestAttachments | undefined;
-    const about = { name: "g", hostPid: 1, vcpuThreads: [1], opaque: false };
-    const whole = { event: "cpu-clock", period: 1e9 / 999, callGraph: true, every: 0, guest: about, ...order } as const;
+    const reader = new RecordingReader("g");
+    let memory: RecordedMemory | undefined;
+    const whole = { event: "cpu-clock", period: 1e9 / 999, callGraph: true, every: 0, ...order } as const;
     await observer.record(whole, delay(SECONDS * 1000), async (made, with_) => {
-      profile = made;
-      attachments = with_;
+      for (const part of recordingParts(made, with_)) await reader.take(part);
+      memory = with_;
     });
     await guest.sh("kill $(cat /run/pid)");
-    return { profile: profile!, attachments: attachments! };
+    return { profile: reader.recording.profile, memory: memory!, recording: reader.recording };
   }
 
   it.skipIf(missing !== undefined)("names what a program does, and all its callers", async () => {
-    const { profile, attachments } = await record("/bin/busy");
+    const { profile, memory, recording } = await record("/bin/busy");
     const all = chains(profile, "busy");
     expect(all.length).toBeGreaterThan(500);
     const end = "main@busy \\S+@libc.so.6 __libc_start_main\\S*@libc.so.6 _start@busy$";
@@ -159,11 +152,11 @@ describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) =>
     ).toBeGreaterThan(LEAST_SHARE);
     // What is cut short or has no name is the exception.
     expect(share(all, /_start@busy$/)).toBeGreaterThan(0.97);
-    expect(attachments.files.size).toBeGreaterThanOrEqual(2);
-    expect(Buffer.from(attachments.kallsyms).toString("latin1")).toContain("md4_transform\t[md4]");
+    expect(memory.files.size).toBeGreaterThanOrEqual(2);
+    expect(Buffer.from(memory.kallsyms).toString("latin1")).toContain("md4_transform\t[md4]");
 
     if (!hasPerf) return;
-    const [theirs, ours] = await topTens(profile, attachments);
+    const [theirs, ours] = await topTens(recording);
     expect(theirs.map(({ row }) => row)).toEqual(ours.map(({ row }) => row));
     for (const [i, { percent }] of theirs.entries()) expect(Math.abs(percent - ours[i]!.percent)).toBeLessThan(1);
   });

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { VivError } from "../../base/index.ts";
 import { connectGuest, listGuests } from "../../sys/node/registry/guests.ts";
+import type { WatchOptions } from "../../vmm/observer/watch-options.ts";
 import type { RemoteVm } from "../../vmm/registry/remote-vm.ts";
 import { EXIT } from "../exit-status.ts";
 import { watchSignals } from "../interruption.ts";
@@ -13,6 +14,25 @@ export async function watchedGuests(names: readonly string[], all: boolean): Pro
   const wanted = names.length > 0 ? names : (await listGuests()).map(({ name }) => name);
   if (wanted.length === 0) throw new VivError("perf.no-guest", "no guest of yours runs: start one with viv run");
   return Promise.all(wanted.map((name) => connectGuest(name)));
+}
+
+/**
+ * Watches all of them, each with `watch`, until it is time to stop. What each gave, and the exit status of `until`. One that ends before its
+ * time, or refuses, ends all.
+ */
+export async function watchAll<Result>(
+  guests: readonly RemoteVm[],
+  time: Until,
+  watch: (guest: RemoteVm, until: WatchOptions) => Promise<Result>,
+): Promise<{ readonly results: readonly Result[]; readonly status: number }> {
+  const enough = new AbortController();
+  const pending = guests.map((guest) => watch(guest, { signal: enough.signal }));
+  const gone = Promise.race(pending);
+  // Who waits for it hears of it below.
+  const over = gone.catch(() => undefined);
+  const status = await Promise.race([until(time, over), gone.then(() => EXIT.ok)]);
+  enough.abort();
+  return { results: await Promise.all(pending), status };
 }
 
 export interface Until {

@@ -1,28 +1,27 @@
 /** The commands of `viv perf` that watch guests which run, as commander sees them. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { RECORD_EVENTS } from "../../vmm/observer/orders.ts";
+import {
+  RECORD_EVENT_NAMES,
+  RECORD_EVENTS,
+  type RecordEvent,
+  WATCH_SECONDS,
+} from "../../vmm/observer/watch-options.ts";
 import { DEFAULT_RECORDING } from "./options.ts";
-import type { RecordFlags } from "./record.ts";
+import type { RecordFlags, SamplingFlags } from "./record.ts";
 import type { StatFlags } from "./stat.ts";
 import type { TopFlags } from "./top.ts";
 
-/** As perf's own examples have it: no multiple of the guest's timer. */
-const FREQUENCY = 999;
-const MOST_FREQUENCY = 10_000;
-const PERIOD = 1_000_000;
-const LEAST_PERIOD = 10_000;
-/** Waiting tasks do not move much. */
-const OFF_CPU_FREQUENCY = 19;
-const MOST_SECONDS = 86_400;
-
 const numberFrom =
-  (least: number, most: number, what: string) =>
+  ({ least, most }: { readonly least: number; readonly most: number }, what: string) =>
   (given: string): number => {
     const value = Number(given);
     if (given.trim() !== "" && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`Give ${what} from ${least} to ${most}.`);
   };
-const seconds = numberFrom(0.001, MOST_SECONDS, "seconds");
+const seconds = numberFrom(WATCH_SECONDS, "seconds");
+/** The same of all events that have one. */
+const { frequency } = RECORD_EVENTS["cpu-clock"];
+const { period } = RECORD_EVENTS.instructions;
 
 const guestsOf = (command: Command): Command =>
   command
@@ -31,21 +30,17 @@ const guestsOf = (command: Command): Command =>
     .option("--seconds <n>", "stop after so long", seconds);
 
 interface Sampling {
-  readonly event: RecordFlags["event"];
+  readonly event: RecordEvent;
   readonly freq?: number;
   readonly count?: number;
 }
 const samplingOf = (command: Command, events: readonly string[]): Command =>
   command
     .addOption(new Option("-e, --event <event>", "what to sample by").choices(events).default(events[0]))
-    .option("-F, --freq <n>", "samples a second", numberFrom(1, MOST_FREQUENCY, "samples a second"))
-    .option("-c, --count <n>", "with -e instructions: one in so many", numberFrom(LEAST_PERIOD, 1e9, "instructions"));
+    .option("-F, --freq <n>", "samples a second", numberFrom(frequency, "samples a second"))
+    .option("-c, --count <n>", "with -e instructions: one in so many", numberFrom(period, "instructions"));
 
-const ratesOf = ({ event, freq, count }: Sampling) => ({
-  event,
-  frequency: freq ?? (event === "off-cpu" ? OFF_CPU_FREQUENCY : FREQUENCY),
-  period: count ?? PERIOD,
-});
+const ratesOf = ({ event, freq, count }: Sampling): SamplingFlags => ({ event, frequency: freq, period: count });
 
 /** `command`: what came after --. */
 export function addLivePerfCommands(
@@ -53,7 +48,7 @@ export function addLivePerfCommands(
   command: readonly string[] | undefined,
   run: (status: Promise<number>) => void,
 ): void {
-  samplingOf(guestsOf(perf.command("record")), RECORD_EVENTS)
+  samplingOf(guestsOf(perf.command("record")), RECORD_EVENT_NAMES)
     .description("sample guests until Ctrl-C, for some seconds, or while a command of the host runs")
     .usage("[options] [name...] [-- command...]")
     .option("-g, --call-graph", "with callers (the default; --no-call-graph: without)", true)

@@ -2,12 +2,14 @@
 import { VivError } from "../../base/index.ts";
 import { TOP_SORT } from "../../perf/report/top.ts";
 import { TopView } from "../../perf/report/top-view.ts";
+import type { RemoteVm } from "../../vmm/registry/remote-vm.ts";
 import { watchedGuests } from "./live.ts";
 import { sortOf } from "./options.ts";
-import { periodOf, type RecordFlags, recordGuests } from "./record.ts";
+import type { SamplingFlags } from "./record.ts";
 import { isInteractive, showView } from "./terminal.ts";
 
-export interface TopFlags extends Pick<RecordFlags, "event" | "frequency" | "period" | "all"> {
+export interface TopFlags extends SamplingFlags {
+  readonly all: boolean;
   /** Seconds between two looks. */
   readonly delay: number;
   readonly sort?: string;
@@ -24,26 +26,23 @@ export async function topCommand(names: readonly string[], flags: TopFlags): Pro
   const guests = await watchedGuests(names, flags.all);
   try {
     const view = new TopView({ sort, filter: {}, zero: false }, guests.map(({ name }) => name).join(", "));
-    const order = { event: flags.event, period: periodOf(flags), callGraph: false, every: flags.delay * 1000 };
-    let recording: Promise<unknown> = Promise.resolve();
+    const { event, frequency, period, delay: every } = flags;
+    const enough = new AbortController();
+    let watching: Promise<unknown> = Promise.resolve();
     const status = await showView(view, (redraw) => {
-      let enough = (_status: number): void => undefined;
-      const stopped = new Promise<number>((resolve) => {
-        enough = resolve;
-      });
-      recording = recordGuests(
-        guests,
-        order,
-        (gone) => Promise.race([stopped, gone.then(() => 0)]),
-        (_guest, profile) => {
+      const options = { event, frequency, period, callGraph: false, every, signal: enough.signal };
+      const watch = async (guest: RemoteVm): Promise<void> => {
+        for await (const profile of guest.profiles(options)) {
+          if (enough.signal.aborted) return;
           view.update(profile);
           redraw();
-        },
-      );
-      recording.catch(() => undefined);
-      return () => enough(0);
+        }
+      };
+      watching = Promise.all(guests.map(watch));
+      watching.catch(() => undefined);
+      return () => enough.abort();
     });
-    await recording;
+    await watching;
     return status;
   } finally {
     for (const guest of guests) guest.disconnect();

@@ -1,10 +1,10 @@
 /** Kernel modules as in /proc/modules, without what uses them. */
 
 import { formatGva } from "../memory.ts";
-import type { Module } from "../modules.ts";
+import type { ModuleRow } from "../modules.ts";
 import { showTable } from "./table.ts";
 
-export const showModules = (modules: readonly Module[]): string =>
+export const showModules = (modules: readonly ModuleRow[]): string =>
   showTable(modules, [
     { title: "MODULE", value: ({ name }) => name },
     { title: "SIZE", value: ({ size }) => size, right: true },

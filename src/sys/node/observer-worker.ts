@@ -3,9 +3,9 @@ import { cpus, hostname, release } from "node:os";
 import { performance } from "node:perf_hooks";
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { VivError } from "../../base/index.ts";
-import { writeProfile } from "../../perf/file/file.ts";
 import { Observer, type ObserverStart } from "../../vmm/observer/observer.ts";
 import type { ObserverOrder, ObserverPart } from "../../vmm/observer/orders.ts";
+import { recordingParts } from "../../vmm/observer/recording-parts.ts";
 import { debugFile } from "./debug-files.ts";
 
 /** The first message, and all that follow. */
@@ -98,18 +98,11 @@ async function answerTo(
       return { holes };
     }
     case "record":
-      await observer.record(order, stop, async (profile, attachments) => {
-        for (const bytes of writeProfile(profile)) say({ kind: "part", name: "profile", bytes });
-        say({ kind: "part", name: "end", bytes: new Uint8Array() });
-        if (!attachments) return;
-        const { kallsyms, modules, kernelText, files } = attachments;
-        say({ kind: "part", name: "kallsyms", bytes: kallsyms });
-        say({ kind: "part", name: "modules", bytes: modules });
-        for (const { start, bytes } of kernelText) say({ kind: "part", name: "kernel-text", about: { start }, bytes });
-        for (const [buildId, bytes] of files) say({ kind: "part", name: "file", about: { buildId }, bytes });
+      await observer.record(order, stop, async (profile, memory) => {
+        for (const part of recordingParts(profile, memory)) say({ kind: "part", ...part });
       });
       return {};
     case "exits":
-      return observer.count(stop);
+      return observer.count(order, stop);
   }
 }

@@ -16,7 +16,9 @@ import {
   VirtualMachine,
   type VirtualMachineOptions,
 } from "../../vmm/index.ts";
+import { UNNAMED } from "../../vmm/observer/observed-guest.ts";
 import type { ObserverStart } from "../../vmm/observer/observer.ts";
+import type { WatchedGuest } from "../../vmm/observer/orders.ts";
 import type { GuestRow } from "../../vmm/registry/guest.ts";
 import type { RemoteVm } from "../../vmm/registry/remote-vm.ts";
 import { createGuestMemory, guestRam } from "./guest-memory.ts";
@@ -71,7 +73,7 @@ export class Vm extends VirtualMachine {
   }
 
   /** What this user's processes know the guest by; undefined where it is not listed. */
-  get name(): string | undefined {
+  override get name(): string | undefined {
     return this.#listing?.entry.name;
   }
 
@@ -81,7 +83,7 @@ export class Vm extends VirtualMachine {
   }
 
   /** The thread that looks inside, made when it is first asked something. */
-  observer(): Promise<ObserverThread> {
+  override observer(): Promise<ObserverThread> {
     this.#observer ??= import("./observer-thread.ts").then(
       (module) => new module.ObserverThread(this.#observed, version()),
     );
@@ -135,8 +137,14 @@ export class Vm extends VirtualMachine {
       random: (into) => void randomFillSync(into),
       delay: (milliseconds) => delay(milliseconds, undefined, { ref: false }),
     };
-    const watched = { memory, ramSize: config.memory, link: thread.link.buffer, opaque: config.opaque };
-    return new Vm(machine, await listing, watched);
+    const place = await listing;
+    const guest: WatchedGuest = {
+      name: place && !(place instanceof VivError) ? place.entry.name : UNNAMED,
+      hostPid: process.pid,
+      vcpuThreads: [thread.threadId ?? process.pid],
+      opaque: config.opaque,
+    };
+    return new Vm(machine, place, { memory, ramSize: config.memory, link: thread.link.buffer, guest });
   }
 
   /** Switches the machine off, as pulling the plug would; settles when it is gone, and those who are connected to it know. */

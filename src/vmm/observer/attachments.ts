@@ -3,16 +3,24 @@ import { encodeUtf8, MiB } from "../../base/index.ts";
 import type { LinuxKernel } from "../../guest/linux-kernel.ts";
 import { tryRead } from "../../guest/lists.ts";
 import { kallsymsText, modulesText } from "../../perf/attachments.ts";
-import type { GuestAttachments } from "./orders.ts";
 
 /** Code of a kernel or module: real ones have 30 MiB at most. */
 const MOST_TEXT = 128 * MiB;
 
+/** Lines end with a newline. */
+export interface RecordedMemory {
+  /** As /proc/kallsyms. */
+  readonly kallsyms: Uint8Array;
+  /** As /proc/modules. */
+  readonly modules: Uint8Array;
+  /** Code of the kernel and of its modules, as it is in memory. */
+  readonly kernelText: readonly { readonly start: number; readonly bytes: Uint8Array }[];
+  /** Programs and libraries by build-id. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
 /** Without a kernel (an opaque guest) there is nothing. */
-export function attachmentsOf(
-  kernel: LinuxKernel | undefined,
-  files: ReadonlyMap<string, Uint8Array>,
-): GuestAttachments {
+export function attachmentsOf(kernel: LinuxKernel | undefined, files: ReadonlyMap<string, Uint8Array>): RecordedMemory {
   if (!kernel) return { kallsyms: new Uint8Array(), modules: new Uint8Array(), kernelText: [], files };
   const { space, symbols, modules } = kernel;
   const texts = [symbols.text, ...modules.flatMap(({ text }) => text)];

@@ -8,7 +8,7 @@ import { listMemoryAreas } from "../../guest/maps.ts";
 import { listMounts, rootOf } from "../../guest/mounts.ts";
 import { listNetworkDevices } from "../../guest/network-devices.ts";
 import { listOpenFiles } from "../../guest/open-files.ts";
-import { type Missing, readFileParts } from "../../guest/page-cache.ts";
+import { readFileParts } from "../../guest/page-cache.ts";
 import { listSockets } from "../../guest/sockets.ts";
 import { findInit, findProcess, listProcesses, type Process, type Task } from "../../guest/tasks.ts";
 import { decodeText } from "../../guest/text.ts";
@@ -16,86 +16,80 @@ import { readUsers } from "../../guest/users.ts";
 import { readNames } from "../../guest/uts.ts";
 import { CodeFiles, type DebugFiles } from "./code-files.ts";
 import type { GuestView } from "./guest-view.ts";
+import type { FileHole, Inspection, Inspections, StackFrame, TaskStack, UserNames } from "./inspections.ts";
 import type { InspectOrder } from "./orders.ts";
 import { KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
-
-/** A frame of a task's stack. */
-export interface StackFrame {
-  readonly address: number;
-  /** Absent: nobody says. */
-  readonly name?: string;
-  readonly offset?: number;
-  /** Module, or file. */
-  readonly from: string;
-  readonly kernel: boolean;
-}
-export interface TaskStack {
-  readonly tid: number;
-  readonly comm: string;
-  readonly state: string;
-  readonly frames: readonly StackFrame[];
-  /** Why it ends before its thread's start. */
-  readonly truncated?: string;
-}
 
 const noSuchTask = (pid: number): VivError =>
   new VivError("guest.no-such-task", `the guest has no process ${pid}: viv inspect NAME tasks lists them`);
 
-function processOf(look: Look, pid: number | undefined): Process {
-  const found = findProcess(look, pid ?? 0);
-  if (!found) throw noSuchTask(pid ?? 0);
+function processOf(look: Look, pid: number): Process {
+  const found = findProcess(look, pid);
+  if (!found) throw noSuchTask(pid);
   return found;
 }
 
-function filesOf(look: Look): FileTree {
+function initOf(look: Look): Process {
   const init = findInit(look);
   if (!init) throw new VivError("guest.no-init", "the guest has no first process yet: it still boots");
-  return new FileTree(look, init.at);
+  return init;
 }
 
-/** Rows of an inspection other than `cat`, fit for JSON. Throws VivError. */
-export function inspect(view: GuestView, { what, pid, path }: InspectOrder, debug?: DebugFiles): unknown {
-  if (what === "modules")
-    return view.kernel().modules.map((module) => ({ ...module, symbols: undefined, text: undefined }));
-  const look = view.look();
-  switch (what) {
-    case "names":
-      return { kernel: look.kernel.release, hostname: readNames(look)?.hostname };
-    case "tasks": {
-      const listing = listProcesses(look);
-      const users = tryRead(() => readUsers(look, filesOf(look)));
-      return { ...listing, users: users && [...users] };
-    }
-    case "maps": {
-      const process = processOf(look, pid);
-      return process.mm === 0 ? { rows: [], gaps: [] } : listMemoryAreas(look, process.mm, rootOf(look, process.at));
-    }
-    case "files": {
-      const process = processOf(look, pid);
-      return listOpenFiles(look, process.at, rootOf(look, process.at));
-    }
-    case "ls": {
-      const files = filesOf(look);
-      const users = tryRead(() => readUsers(look, files));
-      return { ...files.list(files.find(path ?? "/")), users: users && [...users] };
-    }
-    case "dmesg":
-      return readKernelLog(look);
-    case "stack":
-      return stacksOf(view, look, processOf(look, pid), pid ?? 0, debug);
-    case "mounts": {
-      const init = findInit(look);
-      if (!init) throw new VivError("guest.no-init", "the guest has no first process yet: it still boots");
-      return listMounts(look, init.at);
-    }
-    case "net":
-      return { devices: listNetworkDevices(look), sockets: listSockets(look, listProcesses(look).rows) };
-    case "cat":
-      throw new VivError("guest.no-rows", "the content of a file is no list");
-  }
+const filesOf = (look: Look): FileTree => new FileTree(look, initOf(look).at);
+
+/** A kind of inspection: what it gives of this guest, now. */
+type Reader<What extends Inspection> = (inside: {
+  readonly view: GuestView;
+  readonly look: Look;
+  readonly pid: number;
+  readonly path: string;
+  readonly debug: DebugFiles | undefined;
+}) => Inspections[What];
+
+const READERS: { readonly [What in Inspection]: Reader<What> } = {
+  names: ({ look }) => ({ kernel: look.kernel.release, hostname: readNames(look)?.hostname }),
+  tasks: ({ look }) => ({ ...listProcesses(look), users: usersOf(look, () => filesOf(look)) }),
+  modules: ({ view }) => view.kernel().modules.map(({ symbols: _symbols, text: _text, ...module }) => module),
+  maps: ({ look, pid }) => {
+    const process = processOf(look, pid);
+    return process.mm === 0 ? { rows: [], gaps: [] } : listMemoryAreas(look, process.mm, rootOf(look, process.at));
+  },
+  files: ({ look, pid }) => {
+    const process = processOf(look, pid);
+    return listOpenFiles(look, process.at, rootOf(look, process.at));
+  },
+  ls: ({ look, path }) => {
+    const files = filesOf(look);
+    return { ...files.list(files.find(path)), users: usersOf(look, () => files) };
+  },
+  dmesg: ({ look }) => readKernelLog(look),
+  stack: ({ view, look, pid, debug }) => stacksOf(view, look, processOf(look, pid), pid, debug),
+  mounts: ({ look }) => listMounts(look, initOf(look).at),
+  net: ({ look }) => ({ devices: listNetworkDevices(look), sockets: listSockets(look, listProcesses(look).rows) }),
+};
+
+function usersOf(look: Look, files: () => FileTree): UserNames["users"] {
+  const users = tryRead(() => readUsers(look, files()));
+  return users && [...users];
 }
 
-export type FileHole = { readonly offset: number; readonly length: number; readonly why: Missing };
+/** What the order asks for, fit for JSON. Throws VivError. */
+export function inspect<What extends Inspection>(
+  view: GuestView,
+  { what, pid = 0, path = "/" }: InspectOrder<What>,
+  debug?: DebugFiles,
+): Inspections[What] {
+  return READERS[what]({
+    view,
+    // Modules are told of kernels without types, too.
+    get look() {
+      return view.look();
+    },
+    pid,
+    path,
+    debug,
+  });
+}
 
 /** A file's bytes, part by part; what is missing is told, and left out. Throws VivError. */
 export function* readGuestFile(view: GuestView, path: string, onHole: (hole: FileHole) => void): Generator<Uint8Array> {

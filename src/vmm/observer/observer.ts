@@ -5,12 +5,13 @@
 import { VivError } from "../../base/index.ts";
 import type { Profile, ProfileInfo } from "../../perf/profile.ts";
 import { Ticker } from "../sampling/ticker.ts";
-import { attachmentsOf } from "./attachments.ts";
+import { attachmentsOf, type RecordedMemory } from "./attachments.ts";
 import type { DebugFiles } from "./code-files.ts";
 import { exitReport, pageWalks } from "./exit-report.ts";
 import { GuestView } from "./guest-view.ts";
-import { type FileHole, inspect, readGuestFile } from "./inspect.ts";
-import type { ExitReport, GuestAttachments, InspectOrder, RecordOrder } from "./orders.ts";
+import { inspect, readGuestFile } from "./inspect.ts";
+import type { FileHole, Inspection, Inspections } from "./inspections.ts";
+import type { ExitReport, InspectOrder, RecordOrder, WatchedGuest, WatchOrder } from "./orders.ts";
 import { Recorder } from "./recorder.ts";
 
 export interface ObserverStart {
@@ -18,7 +19,7 @@ export interface ObserverStart {
   readonly ramSize: number;
   /** Of the machine's HostLink. */
   readonly link: SharedArrayBuffer;
-  readonly opaque: boolean;
+  readonly guest: WatchedGuest;
 }
 
 /** The observer's own thread. */
@@ -38,6 +39,8 @@ export interface ObserverHost {
 /** How often waiting tasks are looked at for an off-CPU profile, at most: each look reads all their stacks. */
 const LEAST_OFF_CPU_MS = 10;
 const NS_PER_MS = 1e6;
+const NS_PER_S = 1e9;
+const MS_PER_S = 1e3;
 /** A machine that runs looks every half a millisecond. */
 const PATIENCE_MS = 200;
 
@@ -55,6 +58,10 @@ export class Observer {
   /** Somebody records or counts: the machine has one sample area. */
   #busy = false;
 
+  get #opaque(): boolean {
+    return this.#start.guest.opaque;
+  }
+
   constructor(start: ObserverStart, host: ObserverHost) {
     this.#start = start;
     this.#host = host;
@@ -62,30 +69,30 @@ export class Observer {
     this.#ticker = new Ticker(start);
   }
 
-  /** Rows, fit for JSON. Throws VivError. */
-  inspect(order: InspectOrder): unknown {
-    if (this.#start.opaque) throw opaque();
+  /** What the order asks for, fit for JSON. Throws VivError. */
+  inspect<What extends Inspection>(order: InspectOrder<What>): Inspections[What] {
+    if (this.#opaque) throw opaque();
     return inspect(this.#view, order, this.#host.debugFiles);
   }
 
   /** Throws VivError. */
   readFile(path: string, onHole: (hole: FileHole) => void): Iterable<Uint8Array> {
-    if (this.#start.opaque) throw opaque();
+    if (this.#opaque) throw opaque();
     return readGuestFile(this.#view, path, onHole);
   }
 
   /**
-   * Samples until `stop` settles. `give` takes the profile, or with `every` one after the other; the attachments go with the last. Throws
-   * VivError.
+   * Samples until `stop` settles, or as long as the order says. `give` takes the profile, or with `every` one after the other; what of the
+   * guest's memory goes with it comes with the last. Throws VivError.
    */
   record(
     order: RecordOrder,
     stop: Promise<void>,
-    give: (profile: Profile, attachments: GuestAttachments | undefined) => Promise<void>,
+    give: (profile: Profile, memory: RecordedMemory | undefined) => Promise<void>,
   ): Promise<void> {
     return this.#alone(async () => {
-      const { event, period } = order;
-      if (event === "off-cpu" && this.#start.opaque) throw opaque();
+      const { event, period, seconds = Number.POSITIVE_INFINITY } = order;
+      if (event === "off-cpu" && this.#opaque) throw opaque();
       let over = false;
       const stopped = stop.finally(() => {
         over = true;
@@ -95,7 +102,7 @@ export class Observer {
         new Recorder({
           view: this.#view,
           area: this.#ticker.area,
-          guest: order.guest,
+          guest: this.#start.guest,
           tick: clocked ? period : undefined,
           flat: !order.callGraph,
           debugFiles: this.#host.debugFiles,
@@ -104,11 +111,11 @@ export class Observer {
       if (event !== "off-cpu") this.#ticker.start({ period: clocked ? 0 : period });
       try {
         const begun = this.#host.now();
+        const end = begun + seconds * NS_PER_S;
         let since = begun;
         let startedAt = this.#host.wallTime();
         let next = begun;
-        while (!over) {
-          const now = this.#host.now();
+        for (let now = begun; !over && now < end; now = this.#host.now()) {
           if (event === "off-cpu") recorder.takeWaiting(now - since, period, now);
           else {
             if (clocked && now >= next) this.#ticker.tick();
@@ -116,7 +123,7 @@ export class Observer {
           }
           // What was missed is not made up for: the ticks of a moment would all see the same.
           next = Math.max(next + this.#distance(order), now);
-          await Promise.race([this.#host.pause((next - this.#host.now()) / NS_PER_MS), stopped]);
+          await Promise.race([this.#host.pause((Math.min(next, end) - this.#host.now()) / NS_PER_MS), stopped]);
           if (order.every === 0 || this.#host.now() - since < order.every * NS_PER_MS) continue;
           await give(recorder.finish(this.#info(order, startedAt, since)), undefined);
           recorder = make();
@@ -128,7 +135,7 @@ export class Observer {
           recorder.take(this.#host.now());
         }
         const profile = recorder.finish(this.#info(order, startedAt, since));
-        const kernel = this.#start.opaque ? undefined : this.#view.kernel();
+        const kernel = this.#opaque ? undefined : this.#view.kernel();
         await give(profile, order.every === 0 ? attachmentsOf(kernel, recorder.files.whole) : undefined);
       } finally {
         this.#ticker.stop();
@@ -136,14 +143,14 @@ export class Observer {
     });
   }
 
-  /** Counts exits until `stop` settles. Throws VivError. */
-  count(stop: Promise<void>): Promise<ExitReport> {
+  /** Counts exits until `stop` settles, or as long as the order says. Throws VivError. */
+  count({ seconds }: WatchOrder, stop: Promise<void>): Promise<ExitReport> {
     return this.#alone(async () => {
       const begun = this.#host.now();
       const before = pageWalks(this.#start.memory);
       this.#ticker.start({ exits: true });
       try {
-        await stop;
+        await (seconds === undefined ? stop : Promise.race([stop, this.#host.pause(seconds * MS_PER_S)]));
       } finally {
         await this.#stopped();
       }

@@ -1,18 +1,13 @@
 /** Named parts in one stream of bytes: the length of what is said of a part, that as JSON, the length of the part, the part. */
 import { decodeUtf8, encodeUtf8, MiB, VivError } from "../../base/index.ts";
-
-export interface Part {
-  readonly name: string;
-  readonly about: Readonly<Record<string, unknown>>;
-  readonly bytes: Uint8Array;
-}
+import type { ObserverPart } from "./orders.ts";
 
 /** What is said of a part. */
 const MOST_ABOUT = 64 * 1024;
 /** One part: stops a guest's process that has gone wrong from filling ours. */
 const MOST_BYTES = 1024 * MiB;
 
-export function encodePart({ name, about, bytes }: Part): Uint8Array[] {
+export function encodePart({ name, about, bytes }: ObserverPart): Uint8Array[] {
   const said = encodeUtf8(JSON.stringify({ ...about, name }));
   const head = new Uint8Array(8 + said.length);
   const view = new DataView(head.buffer);
@@ -24,12 +19,12 @@ export function encodePart({ name, about, bytes }: Part): Uint8Array[] {
 
 /** Takes the stream as it comes. Throws VivError where it is none. */
 export class PartReader {
-  readonly #onPart: (part: Part) => void;
+  readonly #onPart: (part: ObserverPart) => void;
   #waiting: Uint8Array[] = [];
   #length = 0;
   #about: { name: string; about: Record<string, unknown>; length: number } | undefined;
 
-  constructor(onPart: (part: Part) => void) {
+  constructor(onPart: (part: ObserverPart) => void) {
     this.#onPart = onPart;
   }
 

@@ -36,31 +36,22 @@ export const lookInside: ControlRoom = (guest, controls) => {
     return {};
   });
   controls.handle(LOOK.readFile, async ({ parameters, output }) => {
-    const thread = await observer();
-    const { answer } = thread.order({ kind: "cat", ...parameters }, ({ bytes }) => output.bytes.write(bytes));
+    const { answer } = (await observer()).order({ kind: "cat", ...parameters }, ({ bytes }) =>
+      output.bytes.write(bytes),
+    );
     return (await answer) as { holes: { offset: number; length: number; why: string }[] };
   });
   controls.handle(LOOK.record, async ({ parameters, output, onMessage, onCancel }) => {
-    const thread = await observer();
-    const about = {
-      name: entry.name,
-      hostPid: entry.pid,
-      vcpuThreads: [guest.vm.threadId ?? entry.pid],
-      opaque: entry.opaque,
-    };
-    const under = thread.order(
-      { kind: "record", ...parameters, guest: about },
-      async ({ name, about: said, bytes }) => {
-        for (const piece of encodePart({ name, about: { ...said }, bytes })) await output.parts.write(piece);
-      },
-    );
+    const under = (await observer()).order({ kind: "record", ...parameters }, async (part) => {
+      for (const piece of encodePart(part)) await output.parts.write(piece);
+    });
     onMessage(() => under.stop());
     onCancel(() => under.stop());
     await under.answer;
     return {};
   });
-  controls.handle(LOOK.exits, async ({ output, onMessage, onCancel }) => {
-    const under = (await observer()).order({ kind: "exits" });
+  controls.handle(LOOK.exits, async ({ parameters, output, onMessage, onCancel }) => {
+    const under = (await observer()).order({ kind: "exits", ...parameters });
     onMessage(() => under.stop());
     onCancel(() => under.stop());
     await output.report.write(encodeUtf8(JSON.stringify(await under.answer)));

@@ -1,6 +1,8 @@
 /** A guest of another process: what can be done with it goes over its control socket. */
 import { VivError } from "../../base/index.ts";
 import type { ExecResult } from "../../image/exec/index.ts";
+import { ObservedGuest } from "../observer/observed-guest.ts";
+import type { GuestObserver } from "../observer/orders.ts";
 import type { ClientConnection, PendingRequest, StreamListener, StreamSource } from "./client.ts";
 import type { GuestEntry, GuestInfo } from "./guest.ts";
 import { CONTROL, type GuestEnd, type MessageOf } from "./requests.ts";
@@ -59,12 +61,13 @@ const isGone = (error: unknown): boolean => error instanceof VivError && error.c
  * const { exitCode } = await guest.exec(["uname", "-a"], { onStdout: (data) => void process.stdout.write(data) });
  * ```
  */
-export class RemoteVm implements AsyncDisposable {
+export class RemoteVm extends ObservedGuest implements AsyncDisposable {
   readonly entry: GuestEntry;
   /** For requests beyond those below: `guest.connection.request(ROW, parameters)`. */
   readonly connection: ClientConnection;
 
   constructor(entry: GuestEntry, connection: ClientConnection) {
+    super();
     this.entry = entry;
     this.connection = connection;
   }
@@ -75,6 +78,11 @@ export class RemoteVm implements AsyncDisposable {
 
   get id(): string {
     return this.entry.id;
+  }
+
+  async observer(): Promise<GuestObserver> {
+    const { RemoteObserver } = await import("../observer/remote-observer.ts");
+    return new RemoteObserver(this.connection);
   }
 
   info(): Promise<GuestInfo> {
