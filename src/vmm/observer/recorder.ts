@@ -107,6 +107,8 @@ export class Recorder {
   readonly #files: CodeFiles;
   readonly #processes = new Map<string, KnownProcess>();
   readonly #kernelFrames = new Map<number, number>();
+  /** Of what is no process's, or not known to be: its frames are numbers in this recorder's profile. */
+  readonly #noProcess: KnownProcess = { code: NO_CODE, read: Number.POSITIVE_INFINITY, frames: new Map() };
   readonly #workStacks = new Map<number, number>();
   readonly #labels: number;
   #frames = 0;
@@ -260,6 +262,7 @@ export class Recorder {
   #forget(): void {
     this.#kernelFrames.clear();
     this.#processes.clear();
+    this.#noProcess.frames.clear();
     this.#frames = 0;
   }
 
@@ -317,7 +320,7 @@ export class Recorder {
 
   #processOf(sample: RawSample, now: number): KnownProcess {
     const look = this.#look;
-    if (!look || sample.hasTask === 0) return NO_PROCESS;
+    if (!look || sample.hasTask === 0) return this.#noProcess;
     const key = `${sample.tgid} ${Math.floor(sample.cr3 / 4096)}`;
     const known = this.#processes.get(key);
     const isUser = sample.cpl === USER;
@@ -328,7 +331,7 @@ export class Recorder {
   }
   #process(task: Task, now: number): KnownProcess {
     const look = this.#look;
-    if (!look || task.mm === 0) return NO_PROCESS;
+    if (!look || task.mm === 0) return this.#noProcess;
     const key = `mm ${formatGva(task.mm)}`;
     const known = this.#processes.get(key);
     // A process that waits maps nothing new, but another may have come in its place.
@@ -350,7 +353,6 @@ export class Recorder {
 }
 
 const NO_CODE = new ProcessCode([]);
-const NO_PROCESS: KnownProcess = { code: NO_CODE, read: Number.POSITIVE_INFINITY, frames: new Map() };
 
 const buildIdOf = (buildId: string | undefined) => (buildId === undefined ? {} : { buildId });
 
