@@ -14,7 +14,8 @@ export class ObserverThread implements GuestObserver {
   #worker: Worker | undefined;
   #orders = 0;
   #idle: NodeJS.Timeout | undefined;
-  #crash: ((error: unknown) => void)[] = [];
+  /** Of orders under way. */
+  readonly #crash = new Set<(error: unknown) => void>();
 
   constructor(start: ObserverStart, version: string) {
     this.#start = start;
@@ -28,11 +29,15 @@ export class ObserverThread implements GuestObserver {
     clearTimeout(this.#idle);
     let taken: Promise<void> = Promise.resolve();
     let answered = false;
+    let crash: (error: unknown) => void = () => undefined;
     const answer = new Promise<unknown>((resolve, reject) => {
-      this.#crash.push(reject);
+      crash = reject;
+      this.#crash.add(crash);
       port1.on("message", (reply: ObserverReply) => {
         if (reply.kind === "part") {
           taken = taken.then(() => onPart(reply));
+          // The answer tells of it.
+          taken.catch(() => undefined);
           return;
         }
         answered = true;
@@ -45,6 +50,7 @@ export class ObserverThread implements GuestObserver {
       });
     }).finally(() => {
       port1.close();
+      this.#crash.delete(crash);
       this.#orders--;
       if (this.#orders === 0) this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
     });
@@ -70,7 +76,7 @@ export class ObserverThread implements GuestObserver {
     worker.on("error", (error) => {
       this.#worker = undefined;
       const failed = new VivError("guest.look-failed", `looking into the guest failed (${String(error)})`);
-      for (const reject of this.#crash.splice(0)) reject(failed);
+      for (const reject of this.#crash) reject(failed);
     });
     worker.postMessage({ kind: "start", version: this.#version, ...this.#start } satisfies ObserverMessage);
     this.#worker = worker;
