@@ -30,7 +30,7 @@ const CONTROL = new RegExp(
   [
     "dist/base/",
     "dist/cli/(command|program|output|exit-status|options|names|inspect|ps|guest-commands|logs|interruption)\\.js",
-    "dist/vmm/(registry/|config\\.js|observer/(orders|requests|parts)\\.js|sampling/)",
+    "dist/vmm/(registry/|config\\.js|observer/(inspections|observed-guest|remote-observer|guest-file|handover|watch-options|requests|parts)\\.js|sampling/)",
     "dist/sys/node/(registry/(?!listing)|version|cpu-time)",
     "/commander/",
   ].join("|"),

@@ -3,6 +3,7 @@ import { VivError } from "../../base/index.ts";
 import type { ExecResult } from "../../image/exec/index.ts";
 import { ObservedGuest } from "../observer/observed-guest.ts";
 import type { GuestObserver } from "../observer/orders.ts";
+import { RemoteObserver } from "../observer/remote-observer.ts";
 import type { ClientConnection, PendingRequest, StreamListener, StreamSource } from "./client.ts";
 import type { GuestEntry, GuestInfo } from "./guest.ts";
 import { CONTROL, type GuestEnd, type MessageOf } from "./requests.ts";
@@ -80,9 +81,8 @@ export class RemoteVm extends ObservedGuest implements AsyncDisposable {
     return this.entry.id;
   }
 
-  async observer(): Promise<GuestObserver> {
-    const { RemoteObserver } = await import("../observer/remote-observer.ts");
-    return new RemoteObserver(this.connection);
+  observer(): Promise<GuestObserver> {
+    return Promise.resolve(new RemoteObserver(this.connection));
   }
 
   info(): Promise<GuestInfo> {
