@@ -109,9 +109,13 @@ describe("viv perf", () => {
     const [{ exits, counters }] = JSON.parse(out("perf", "stat", "--seconds", "1", "--json", "web")) as [
       { exits: { reason: string; count: number; time: number }[]; counters: { name: string; value: number }[] },
     ];
-    expect(counters.find(({ name }) => name === "TLB misses")!.value).toBeGreaterThan(100);
     expect(exits.find(({ reason }) => reason === "operation wrmsr")!.count).toBeGreaterThan(10);
-    expect(counters.find(({ name }) => name === "instructions")!.value).toBeGreaterThan(1e6);
+    const counter = (wanted: string) => counters.find(({ name }) => name === wanted)!.value;
+    expect(counter("instructions")).toBeGreaterThan(1e6);
+    expect(counter("interrupts")).toBeGreaterThan(10);
+    // Of any guest: this one was started without --stats. Programs that begin know nothing yet.
+    expect(counter("TLB misses")).toBeGreaterThan(1000);
+    expect(counter("TLB misses")).toBeLessThan(counter("instructions") / 10);
   });
   it("says in one line what is wrong", () => {
     for (const [args, status, message] of [

@@ -42,6 +42,18 @@ const samplingOf = (command: Command, events: readonly string[]): Command =>
 
 const ratesOf = ({ event, freq, count }: Sampling): SamplingFlags => ({ event, frequency: freq, period: count });
 
+const STAT_HELP = `
+Counted beside the exits, of every guest:
+  instructions  that were retired
+  interrupts    that were taken
+  exceptions that left guest code
+                others are delivered without leaving it
+  TLB misses    walks of page tables that led to a page, for accesses to data and fetches of code
+                that the vCPU's TLB had no entry for, or none that allows them: the first store to a
+                clean page, each store to a page with code, each access to a device, and both halves
+                of an access across two pages. Not counted are walks that ended in a page fault
+`;
+
 /** `command`: what came after --. */
 export function addLivePerfCommands(
   perf: Command,
@@ -95,6 +107,7 @@ export function addLivePerfCommands(
     .addOption(new Option("--sort <by>", "order of the reasons").choices(["time", "samples"]).default("time"))
     .option("--histogram", "how long exits took, in powers of two", false)
     .option("--json", "as JSON", false)
+    .addHelpText("after", STAT_HELP)
     .action((names: string[], flags: StatFlags) => {
       run(import("./stat.ts").then(({ statCommand }) => statCommand(names, flags, command)));
     });

@@ -37,7 +37,7 @@ export function exitReport(
 
 const WALKS = STATE_BASE + offsetOf("walks");
 
-/** Walks of page tables so far: what the TLBs did not know, of code and of data. */
+/** Walks of page tables so far, for data and for code that no TLB entry answered for. `viv perf stat --help` says which those are. */
 export const pageWalks = (memory: WebAssembly.Memory): number =>
   Number(new DataView(memory.buffer).getBigUint64(WALKS, true));
 
