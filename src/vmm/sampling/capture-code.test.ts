@@ -152,7 +152,10 @@ describe("a sample", () => {
   });
 
   it("has the task of a kernel with five levels, far below what a number holds to the byte", () => {
-    const moment = new Moment().mapped().set("cr4", 1 << 12).set("cr3", 8 * PAGE);
+    const moment = new Moment()
+      .mapped()
+      .set("cr4", 1 << 12)
+      .set("cr3", 8 * PAGE);
     moment.entry(8, 256, PAGE + 1).entry(8, 0, PAGE + 1);
     const kernel = -(2 ** 56);
     // Its fourth level begins where the other kernel's address space did.
