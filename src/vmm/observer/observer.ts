@@ -94,8 +94,10 @@ export class Observer {
       const { event, period, seconds = Number.POSITIVE_INFINITY } = order;
       if (event === "off-cpu" && this.#opaque) throw opaque();
       let over = false;
-      const stopped = stop.finally(() => {
+      let wake = (): void => undefined;
+      void stop.then(() => {
         over = true;
+        wake();
       });
       const clocked = event === "cpu-clock";
       const make = () =>
@@ -123,7 +125,11 @@ export class Observer {
           }
           // What was missed is not made up for: the ticks of a moment would all see the same.
           next = Math.max(next + this.#distance(order), now);
-          await Promise.race([this.#host.pause((Math.min(next, end) - this.#host.now()) / NS_PER_MS), stopped]);
+          // Not Promise.race, which would leave something with `stop` each time.
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            void this.#host.pause((Math.min(next, end) - this.#host.now()) / NS_PER_MS).then(resolve);
+          });
           if (order.every === 0 || this.#host.now() - since < order.every * NS_PER_MS) continue;
           await give(recorder.finish(this.#info(order, startedAt, since)), undefined);
           recorder = make();
