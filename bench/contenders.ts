@@ -45,7 +45,7 @@ export const BASELINE_MODEL = "x86-64-v2";
 const QEMU = "qemu-system-x86_64";
 /** No device but what the program needs, so that QEMU's boot is as short as it can be. */
 const QEMU_FLAGS = "-accel tcg -nodefaults -no-user-config -no-reboot -display none -serial stdio".split(" ");
-const VIV = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+const VIV = fileURLToPath(new URL("../cli/main.cjs", import.meta.url));
 /** What the command's first line gives its Node. */
 const VIV_NODE_FLAGS = /^#!.* node (.*)/.exec(readFileSync(VIV, "utf8"))?.[1]?.split(" ") ?? [];
 /** The command, as its own first line starts it. */

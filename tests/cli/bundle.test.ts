@@ -7,11 +7,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const PARTS = ["package.json", "dist/cli/main.js", "dist/cli/bundle", "dist/sys/node/bundle.js"];
+const PARTS = ["package.json", "dist/cli/main.cjs", "dist/cli/bundle"];
 
 let directory = "";
 const viv = (...args: readonly string[]) =>
-  spawnSync(process.execPath, [join(directory, "dist/cli/main.js"), ...args], {
+  spawnSync(process.execPath, [join(directory, "dist/cli/main.cjs"), ...args], {
     encoding: "utf8",
     env: { ...process.env, XDG_RUNTIME_DIR: directory },
   });

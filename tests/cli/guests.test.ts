@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { elf } from "../kernel-images.ts";
 
-const VIV = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const VIV = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 const LIBRARY = new URL("../../dist/sys/node/index.js", import.meta.url).href;
 const LONGEST_RUN_MS = 50_000;
 

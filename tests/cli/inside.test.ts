@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-const VIV = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const VIV = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 const LONGEST_RUN_MS = 50_000;
 const BUSY = ["sh", "-c", "while true; do md5sum /bin/busybox >/dev/null; done"];
 

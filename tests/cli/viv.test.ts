@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bzImage, elf } from "../kernel-images.ts";
 
-const VIV = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const VIV = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 
 /** A guest that hangs must not outlive its test. */
 const LONGEST_RUN_MS = 50_000;

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 
-const VIV = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const VIV = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 const CACHE = process.env["XDG_CACHE_HOME"] ?? join(process.env["HOME"] ?? "", ".cache");
 const guestIsThere = existsSync(join(CACHE, "vivarium/images"));
 

@@ -14,7 +14,7 @@ import { GRAPH_LIMIT, reportLines } from "../../src/perf/report/text.ts";
 import { randomProfile } from "./random-profile.ts";
 
 /** The command as built. */
-const VIV = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const VIV = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 const [profile, other] = [randomProfile(1, { samples: 1500 }), randomProfile(2, { samples: 900 })];
 let directory = "";
 beforeAll(() => {

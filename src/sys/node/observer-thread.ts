@@ -1,9 +1,10 @@
 /** The host's end of the thread that looks into a guest. */
-import { MessageChannel, Worker } from "node:worker_threads";
+import { MessageChannel, type Worker } from "node:worker_threads";
 import { VivError } from "../../base/index.ts";
 import type { ObserverStart } from "../../vmm/observer/observer.ts";
 import type { GuestObserver, ObserverOrder, ObserverPart, OrderUnderWay } from "../../vmm/observer/orders.ts";
 import type { ObserverMessage, ObserverReply } from "./observer-worker.ts";
+import { takeWorker } from "./worker.ts";
 
 /** A thread that nobody asks anything holds its memory no longer. */
 const IDLE_MS = 60_000;
@@ -68,10 +69,7 @@ export class ObserverThread implements GuestObserver {
 
   #running(): Worker {
     if (this.#worker) return this.#worker;
-    const worker = new Worker(new URL("observer-worker.js", import.meta.url), {
-      name: "vivarium observer",
-      stderr: true,
-    });
+    const worker = takeWorker("observer");
     worker.unref();
     worker.on("error", (error) => {
       this.#worker = undefined;

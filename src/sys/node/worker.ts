@@ -1,4 +1,4 @@
-/** The workers that a machine's threads run in; nothing else, so that it is loaded, and the first made, before all else. */
+/** The workers that a machine's threads run in, and who looks into it; nothing else, so that it is loaded, and the first made, before all else. */
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { bundleOr } from "./bundle.ts";
@@ -7,8 +7,9 @@ import { bundleOr } from "./bundle.ts";
 const YOUNG_GENERATION_MIB = 8;
 
 /** What a worker runs, and what a debugger calls it. */
-const NAMES = { machine: "machine-worker", copier: "copier-worker" } as const;
+const NAMES = { machine: "machine-worker", copier: "copier-worker", observer: "observer-worker" } as const;
 type Role = keyof typeof NAMES;
+/** That every machine needs. */
 const ROLES: readonly Role[] = ["machine", "copier"];
 
 const ahead = new Map<Role, Worker>();
