@@ -111,7 +111,11 @@ export const ascii = (size: number, pad = "\0"): Field<string> => ({
 /** `length` fields in a row; fewer values are followed by zeros. */
 export const array = <Read, Write>(field: Field<Read, Write>, length: number): Field<Read[], readonly Write[]> => ({
   size: field.size * length,
-  read: (view, at) => Array.from({ length }, (_, i) => field.read(view, at + i * field.size)),
+  read: (view, at) => {
+    const values: Read[] = [];
+    for (let i = 0; i < length; i++) values.push(field.read(view, at + i * field.size));
+    return values;
+  },
   write: (view, at, values) => {
     check(values.length, length + 1);
     span(view, at, field.size * length).fill(0);
@@ -154,8 +158,9 @@ export interface Struct<F extends Fields>
 /** Declares a struct of `size` bytes; throws at once when its fields do not add up to that. */
 export const struct = <const F extends Fields>(name: string, size: number, fields: F): Struct<F> => {
   const offsets: Record<string, number> = {};
+  const entries = Object.entries(fields);
   let end = 0;
-  for (const [key, field] of Object.entries(fields)) {
+  for (const [key, field] of entries) {
     const start = field.offset ?? end;
     if (start < end) throw new RangeError(`${name}.${key} is declared at ${start}, inside the field before it`);
     offsets[key] = start;
@@ -174,7 +179,7 @@ export const struct = <const F extends Fields>(name: string, size: number, field
     set: (view, base, key, value) => fields[key]!.write(view, base + offsets[key as string]!, value as never),
     read: (view, base) => {
       const result: Record<string, unknown> = {};
-      for (const key of Object.keys(fields)) result[key] = fields[key]!.read(view, base + offsets[key]!);
+      for (const [key, field] of entries) result[key] = field.read(view, base + offsets[key]!);
       return result as Result;
     },
     /** A field left out is zero. */

@@ -109,6 +109,8 @@ describe.each(TEST_KERNEL_NAMES)("a recording of Debian's %s", async (kernel) =>
       now: () => Math.floor(performance.now() * 1e6),
       wallTime: () => Date.now(),
       pause: (milliseconds) => delay(Math.max(0, milliseconds)),
+      sleep: (milliseconds) =>
+        void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, milliseconds)),
       // perf looks there, too.
       debugFiles: debugFile,
       about: { hostname: "host", hostKernel: "6", cpu: "cpu", cpus: 1, version: "0" },

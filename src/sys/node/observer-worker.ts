@@ -24,13 +24,16 @@ const NS_PER_MS = 1e6;
 const EXACT_MS = 5;
 
 const cell = new Int32Array(new SharedArrayBuffer(4));
+const sleep = (milliseconds: number): void => {
+  if (milliseconds > 0) Atomics.wait(cell, 0, 0, milliseconds);
+};
 const pause = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => {
     if (milliseconds > EXACT_MS) {
       setTimeout(resolve, milliseconds);
       return;
     }
-    if (milliseconds > 0) Atomics.wait(cell, 0, 0, milliseconds);
+    sleep(milliseconds);
     setImmediate(resolve);
   });
 
@@ -44,6 +47,7 @@ parentPort?.on("message", (message: ObserverMessage) => {
       now: () => Math.floor(performance.now() * NS_PER_MS),
       wallTime: () => Date.now(),
       pause,
+      sleep,
       debugFiles: debugFile,
       about: {
         hostname: hostname(),

@@ -11,6 +11,10 @@ const ABOUT = { hostname: "host", hostKernel: "6.1", cpu: "", cpus: 1, version: 
 function observerOf(pauses: (count: number) => void): Observer {
   const pages = memoryPages(RAM);
   let [now, count] = [0, 0];
+  const pass = (milliseconds: number): void => {
+    now += milliseconds * 1e6;
+    pauses(++count);
+  };
   return new Observer(
     {
       memory: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
@@ -21,10 +25,8 @@ function observerOf(pauses: (count: number) => void): Observer {
     {
       now: () => now,
       wallTime: () => 0,
-      pause: async (milliseconds) => {
-        now += milliseconds * 1e6;
-        pauses(++count);
-      },
+      pause: async (milliseconds) => pass(milliseconds),
+      sleep: pass,
       about: ABOUT,
     },
   );

@@ -30,12 +30,19 @@ export interface ObserverHost {
   wallTime(): number;
   /** Settles after about so many milliseconds, and lets orders in meanwhile. */
   pause(milliseconds: number): Promise<void>;
+  /** Stops the thread for so many milliseconds, to the microsecond. */
+  sleep(milliseconds: number): void;
   /** Debug information that the host has. */
   readonly debugFiles?: DebugFiles;
   /** What of the host a profile says. */
   readonly about: Pick<ProfileInfo, "hostname" | "hostKernel" | "cpu" | "cpus" | "version">;
 }
 
+/**
+ * How often what was sampled is worked on, and orders are let in: many at a time, for what that takes is neither in caches nor compiled well if
+ * it is done a thousand times a second. It runs beside the guest, but on the same host.
+ */
+const BATCH_NS = 8e6;
 /** How often waiting tasks are looked at for an off-CPU profile, at most: each look reads all their stacks. */
 const LEAST_OFF_CPU_MS = 10;
 const NS_PER_MS = 1e6;
@@ -100,6 +107,7 @@ export class Observer {
         wake();
       });
       const clocked = event === "cpu-clock";
+      const sampled = event !== "off-cpu";
       const make = () =>
         new Recorder({
           view: this.#view,
@@ -110,25 +118,34 @@ export class Observer {
           debugFiles: this.#host.debugFiles,
         });
       let recorder = make();
-      if (event !== "off-cpu") this.#ticker.start({ period: clocked ? 0 : period });
+      if (sampled) this.#ticker.start({ period: clocked ? 0 : period });
       try {
         const begun = this.#host.now();
         const end = begun + seconds * NS_PER_S;
         let since = begun;
         let startedAt = this.#host.wallTime();
         let next = begun;
+        let taken = begun;
         for (let now = begun; !over && now < end; now = this.#host.now()) {
-          if (event === "off-cpu") recorder.takeWaiting(now - since, period, now);
-          else {
+          if (sampled) {
             if (clocked && now >= next) this.#ticker.tick();
-            recorder.take(now);
-          }
+            recorder.meet(now);
+          } else recorder.takeWaiting(now - since, period, now);
           // What was missed is not made up for: the ticks of a moment would all see the same.
           next = Math.max(next + this.#distance(order), now);
+          const left = (): number => (Math.min(next, end) - this.#host.now()) / NS_PER_MS;
+          if (sampled) {
+            if (now - taken < BATCH_NS && !recorder.full) {
+              this.#host.sleep(left());
+              continue;
+            }
+            recorder.take(now);
+            taken = now;
+          }
           // Not Promise.race, which would leave something with `stop` each time.
           await new Promise<void>((resolve) => {
             wake = resolve;
-            void this.#host.pause((Math.min(next, end) - this.#host.now()) / NS_PER_MS).then(resolve);
+            void this.#host.pause(left()).then(resolve);
           });
           if (order.every === 0 || this.#host.now() - since < order.every * NS_PER_MS) continue;
           await give(recorder.finish(this.#info(order, startedAt, since)), undefined);
@@ -136,7 +153,7 @@ export class Observer {
           since = this.#host.now();
           startedAt = this.#host.wallTime();
         }
-        if (event !== "off-cpu") {
+        if (sampled) {
           await this.#stopped();
           recorder.take(this.#host.now());
         }

@@ -2,24 +2,22 @@
  * Makes a profile of raw samples: names the frames of each stack, in the kernel, its modules, the programs and their libraries, and hangs the
  * host's work for a guest below the guest's stack that caused it. Runs on the watcher's thread, beside the guest.
  */
-import { type Gva, gva, VivError } from "../../base/index.ts";
+import { gva, VivError } from "../../base/index.ts";
 import { HOST_WORK, WORK } from "../../cpu/host-work.ts";
-import type { LinuxKernel } from "../../guest/linux-kernel.ts";
 import { tryRead } from "../../guest/lists.ts";
 import type { Look } from "../../guest/look.ts";
-import { formatGva } from "../../guest/memory.ts";
-import { perCpu } from "../../guest/per-cpu.ts";
 import { listProcesses, readTask, type Task } from "../../guest/tasks.ts";
 import { decodeText } from "../../guest/text.ts";
 import { type Chain, Unwinder } from "../../guest/unwind/unwinder.ts";
-import type { StackWords } from "../../guest/unwind/words.ts";
 import { ProfileBuilder } from "../../perf/builder.ts";
 import type { Mode, Profile, ProfileGuest, ProfileInfo } from "../../perf/profile.ts";
-import { RAW_PIECE, RAW_SAMPLE, type RawSample, type SampleArea } from "../sampling/area.ts";
+import { RING_SIZE, type SampleArea } from "../sampling/area.ts";
 import { MOST_USER_STACK } from "../sampling/capture-code.ts";
+import { SampleInRing, SamplePieces } from "../sampling/sample.ts";
 import { CodeFiles, type DebugFiles, type MappedCode } from "./code-files.ts";
 import type { GuestView } from "./guest-view.ts";
-import { contextOf, KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
+import { KernelCode, ProcessCode, waitingChain } from "./stacks.ts";
+import { tellMachine } from "./tell-machine.ts";
 import { workName } from "./work-names.ts";
 
 const USER = 3;
@@ -36,57 +34,18 @@ const MAX_FRAMES = 500_000;
 const MOST_DETAILS = 4096;
 const LABEL_SIZE = 16;
 
-/**
- * Members of task_struct and per-CPU variables that the machine's thread copies with each sample. False where they cannot be told, now: the
- * vCPU runs while its registers are read, and GS base and CPL may be of two moments.
- */
-function tellMachine(area: SampleArea, view: GuestView): boolean {
-  const kernel = view.kernel();
-  const { types } = kernel;
-  const member = (name: string): number => types?.offsetOf("task_struct", name) ?? -1;
-  const [pid, tgid, comm] = [member("pid"), member("tgid"), member("comm")];
-  if (pid < 0 || tgid < 0 || comm < 0) return false;
-  const variables = perCpuAddresses(view);
-  if (!variables) return false;
-  area.set("taskPid", pid);
-  area.set("taskTgid", tgid);
-  area.set("taskComm", comm);
-  area.set("rootBits", usesPti(kernel) ? 13 : 12);
-  area.setAddress("currentTask", variables.current);
-  area.setAddress("topOfStack", variables.top ?? gva(0));
-  return true;
-}
-
-/** X86_FEATURE_PTI (arch/x86/include/asm/cpufeatures.h). */
-const PTI = { word: 7, bit: 11 } as const;
-
-/** Under page-table isolation a process's tables are a pair, the kernel's first, and CR3's bit 12 chooses. */
-function usesPti({ types, symbols, space }: LinuxKernel): boolean {
-  const cpu = symbols.address("boot_cpu_data");
-  const words = types?.offsetOf("cpuinfo_x86", "x86_capability");
-  if (cpu === undefined || words === undefined) return false;
-  return ((tryRead(() => space.u32(cpu, words + 4 * PTI.word)) ?? 0) & (1 << PTI.bit)) !== 0;
-}
-
-function perCpuAddresses(view: GuestView): { current: Gva; top: Gva | undefined } | undefined {
-  const kernel = view.kernel();
-  const registers = view.registers[0]!;
-  return tryRead(() => {
-    const hot = perCpu(kernel, "pcpu_hot", registers);
-    if (hot !== undefined) {
-      const current = kernel.types?.offsetOf("pcpu_hot", "current_task");
-      const top = kernel.types?.offsetOf("pcpu_hot", "top_of_stack");
-      if (current !== undefined) return { current: gva(hot + current), top: top === undefined ? top : gva(hot + top) };
-    }
-    const current = perCpu(kernel, "current_task", registers);
-    return current && { current, top: perCpu(kernel, "cpu_current_top_of_stack", registers) };
-  });
-}
-
 interface KnownProcess {
   readonly code: ProcessCode;
   readonly read: number;
   readonly frames: Map<number, number>;
+}
+
+interface KnownTask {
+  readonly pid: number;
+  /** As the guest has it. */
+  readonly name: Uint8Array;
+  /** In the profile. */
+  readonly task: number;
 }
 
 export interface RecorderOptions {
@@ -105,13 +64,22 @@ export class Recorder {
   readonly #builder = new ProfileBuilder();
   readonly #guest: number;
   readonly #files: CodeFiles;
-  readonly #processes = new Map<string, KnownProcess>();
+  /** By what tells them apart: page tables and number, or the address of mm_struct, which is below zero. */
+  readonly #processes = new Map<number, KnownProcess>();
   readonly #kernelFrames = new Map<number, number>();
   /** Of what is no process's, or not known to be: its frames are numbers in this recorder's profile. */
   readonly #noProcess: KnownProcess = { code: NO_CODE, read: Number.POSITIVE_INFINITY, frames: new Map() };
   readonly #workStacks = new Map<number, number>();
   readonly #labels: number;
   #frames = 0;
+  readonly #tasks = new Map<number, KnownTask>();
+  readonly #sample: SampleInRing;
+  readonly #words: SamplePieces;
+  readonly #unwinder: Unwinder;
+  /** Of the sample that is worked on. */
+  #code: ProcessCode = NO_CODE;
+  /** Up to here in the ring, processes are known. */
+  #met: number;
   #kernel: KernelCode | undefined;
   #look: Look | undefined;
   #lookAt = Number.NEGATIVE_INFINITY;
@@ -124,6 +92,13 @@ export class Recorder {
     this.#o = options;
     this.#files = new CodeFiles(options.debugFiles);
     const { view, area, guest } = options;
+    this.#sample = new SampleInRing(area.view);
+    this.#words = new SamplePieces(area.view);
+    this.#unwinder = new Unwinder(
+      { orc: (ip) => this.#kernel?.orc(ip), user: (ip) => this.#code.at(ip)?.code },
+      this.#words,
+    );
+    this.#met = area.get("read");
     for (const word of ["taskPid", "taskTgid", "taskComm"] as const) area.set(word, 0);
     area.setAddress("currentTask", gva(0));
     area.setAddress("topOfStack", gva(0));
@@ -146,13 +121,30 @@ export class Recorder {
     return this.#files;
   }
 
-  /** Takes what the machine's thread has written. `now`: nanoseconds, of any clock. */
+  /** Too little room is left to wait for more samples. */
+  get full(): boolean {
+    return this.#o.area.waiting > RING_SIZE / 4;
+  }
+
+  /** Looks at processes that are new among those sampled, which may be gone before what was sampled is taken. `now`: nanoseconds, of any clock. */
+  meet(now: number): void {
+    const { area } = this.#o;
+    const sample = this.#sample;
+    if (this.#o.guest.opaque) return;
+    if (now - this.#lookAt > AREAS_AGE_NS) this.#lookAgain(now);
+    this.#met = area.peek(this.#met, (at) => {
+      sample.at = at;
+      this.#processOf(sample, now);
+    });
+  }
+
+  /** Takes what the machine's thread has written. */
   take(now: number): void {
     const { area } = this.#o;
-    if (now - this.#lookAt > AREAS_AGE_NS) this.#lookAgain(now);
+    const sample = this.#sample;
     area.drain((at) => {
-      const sample = RAW_SAMPLE.read(area.view, at);
-      this.#add(sample, new Pieces(area, at, sample.pieces), now);
+      sample.at = at;
+      this.#add(sample, now);
     });
   }
 
@@ -199,40 +191,51 @@ export class Recorder {
     return this.#look;
   }
 
-  #add(sample: RawSample, pieces: Pieces, now: number): void {
+  #add(sample: SampleInRing, now: number): void {
     const { area, tick } = this.#o;
-    const user = sample.cpl === USER;
-    const known = sample.hasTask === 1;
-    const pid = known ? sample.tgid : 0;
-    const tid = known ? sample.pid : 0;
-    const comm = known ? decodeText(textOf(sample.comm)) : "";
-    const task = this.#builder.task({ guest: this.#guest, pid, tid, comm });
+    const user = sample.get("cpl") === USER;
     const process = this.#processOf(sample, now);
-    const chain = this.#chain(sample, pieces, process, user);
-    let stack = this.#stackOf(chain, process, pid);
+    const chain = this.#chain(sample, process, user);
+    let stack = this.#stackOf(chain, process, sample.get("hasTask") !== 0 ? sample.get("tgid") : 0);
     let mode: Mode = user ? "guest.user" : "guest.kernel";
-    if (sample.work !== WORK.guest) {
-      stack = this.#workStack(stack, sample.work, sample.detail);
+    const work = sample.get("work");
+    if (work !== WORK.guest) {
+      stack = this.#workStack(stack, work, sample.get("detail"));
       mode = "host";
     }
     this.#builder.sample({
-      time: sample.time - area.number("begunAt"),
+      time: sample.get("time") - area.number("begunAt"),
       stack,
-      task,
-      vcpu: sample.vcpu,
+      task: this.#taskOf(sample),
+      vcpu: sample.get("vcpu"),
       mode,
-      weight: sample.weight * (tick ?? 1),
+      weight: sample.get("weight") * (tick ?? 1),
     });
   }
 
-  #chain(sample: RawSample, pieces: Pieces, process: KnownProcess, user: boolean): Chain {
-    const kernel = this.#kernel;
-    if (!kernel || sample.codeBits !== 64 || this.#o.flat) {
-      return { ips: [sample.rip], places: [sample.rip], kernel: user ? 0 : 1 };
+  /** The task's number in the profile: as a rule what it was when it was sampled last. */
+  #taskOf(sample: SampleInRing): number {
+    const [pid, tid] = [sample.get("tgid"), sample.get("pid")];
+    if (sample.get("hasTask") === 0) return this.#builder.task({ guest: this.#guest, pid: 0, tid: 0, comm: "" });
+    const known = this.#tasks.get(tid);
+    if (known && known.pid === pid && sample.isNamed(known.name)) return known.task;
+    const name = sample.get("comm");
+    const task = this.#builder.task({ guest: this.#guest, pid, tid, comm: decodeText(textOf(name)) });
+    if (this.#tasks.size >= MAX_PROCESSES) this.#tasks.clear();
+    this.#tasks.set(tid, { pid, name, task });
+    return task;
+  }
+
+  #chain(sample: SampleInRing, process: KnownProcess, user: boolean): Chain {
+    const rip = sample.get("rip");
+    if (!this.#kernel || sample.get("codeBits") !== 64 || this.#o.flat) {
+      return { ips: [rip], places: [rip], kernel: user ? 0 : 1 };
     }
-    const unwinder = new Unwinder(contextOf(kernel, process.code), pieces);
-    const chain = unwinder.unwind({ ip: sample.rip, gpr: sample.gpr, user });
-    if (chain.truncated === "unreadable" && pieces.ranOut && this.#userStack < MOST_USER_STACK) {
+    const words = this.#words;
+    words.move(sample.at, sample.get("pieces"));
+    this.#code = process.code;
+    const chain = this.#unwinder.unwind({ ip: rip, gpr: sample.gpr(), user });
+    if (chain.truncated === "unreadable" && words.ranOut && this.#userStack < MOST_USER_STACK) {
       this.#userStack *= 2;
       this.#o.area.set("userStack", this.#userStack);
     }
@@ -318,28 +321,29 @@ export class Recorder {
     return this.#builder.stack(caller, frame);
   }
 
-  #processOf(sample: RawSample, now: number): KnownProcess {
+  #processOf(sample: SampleInRing, now: number): KnownProcess {
     const look = this.#look;
-    if (!look || sample.hasTask === 0) return this.#noProcess;
-    const key = `${sample.tgid} ${Math.floor(sample.cr3 / 4096)}`;
+    if (!look || sample.get("hasTask") === 0) return this.#noProcess;
+    // No two processes that are there at a time have both in common; below 8 GiB of RAM, no two keys either.
+    const key = Math.floor(sample.get("cr3") / 4096) * 2 ** 32 + sample.get("tgid");
     const known = this.#processes.get(key);
-    const isUser = sample.cpl === USER;
-    if (known && (!isUser || known.code.at(sample.rip) || now - known.read < AREAS_AGE_NS)) return known;
-    const task = tryRead(() => readTask(look, gva(sample.task)));
+    const isUser = sample.get("cpl") === USER;
+    if (known && (!isUser || known.code.at(sample.get("rip")) || now - known.read < AREAS_AGE_NS)) return known;
+    const task = tryRead(() => readTask(look, gva(sample.get("task"))));
     const code = task && tryRead(() => ProcessCode.of(look, this.#files, task.at, task.mm));
     return this.#keep(key, code ?? known?.code ?? NO_CODE, now, known);
   }
   #process(task: Task, now: number): KnownProcess {
     const look = this.#look;
     if (!look || task.mm === 0) return this.#noProcess;
-    const key = `mm ${formatGva(task.mm)}`;
+    const key: number = task.mm;
     const known = this.#processes.get(key);
     // A process that waits maps nothing new, but another may have come in its place.
     if (known && now - known.read < AREAS_AGE_NS * 50) return known;
     const code = tryRead(() => ProcessCode.of(look, this.#files, task.at, task.mm));
     return this.#keep(key, code ?? NO_CODE, now, known);
   }
-  #keep(key: string, code: ProcessCode, now: number, before: KnownProcess | undefined): KnownProcess {
+  #keep(key: number, code: ProcessCode, now: number, before: KnownProcess | undefined): KnownProcess {
     if (this.#processes.size >= MAX_PROCESSES) this.#processes.clear();
     // What had no name may have one now.
     const process = {
@@ -359,40 +363,4 @@ const buildIdOf = (buildId: string | undefined) => (buildId === undefined ? {} :
 function textOf(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return String.fromCharCode(...(end < 0 ? bytes : bytes.subarray(0, end)));
-}
-
-/** The pieces of memory that came with a sample. */
-class Pieces implements StackWords {
-  readonly #view: DataView;
-  readonly #starts: number[] = [];
-  readonly #ends: number[] = [];
-  readonly #places: number[] = [];
-  /** A word was asked for that lies right behind a piece of a user stack. */
-  ranOut = false;
-
-  constructor(area: SampleArea, at: number, count: number) {
-    this.#view = area.view;
-    let place = at + RAW_SAMPLE.size;
-    for (let i = 0; i < count; i++) {
-      const { start, length } = RAW_PIECE.read(area.view, place);
-      this.#starts.push(start);
-      this.#ends.push(start + length);
-      this.#places.push(place + RAW_PIECE.size);
-      place += RAW_PIECE.size + Math.ceil(length / 8) * 8;
-    }
-  }
-
-  word(at: number): number {
-    for (let i = 0; i < this.#starts.length; i++) {
-      const start = this.#starts[i]!;
-      if (!(at >= start && at < this.#ends[i]! + MOST_USER_STACK)) continue;
-      if (at + 8 > this.#ends[i]!) {
-        if (at > 0) this.ranOut = true;
-        continue;
-      }
-      const place = this.#places[i]! + (at - start);
-      return this.#view.getInt32(place + 4, true) * 2 ** 32 + this.#view.getUint32(place, true);
-    }
-    return Number.NaN;
-  }
 }

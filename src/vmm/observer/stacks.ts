@@ -53,7 +53,7 @@ export class ProcessCode {
   }
 }
 
-export function contextOf(kernel: KernelCode, code: ProcessCode): UnwindContext {
+function contextOf(kernel: KernelCode, code: ProcessCode): UnwindContext {
   return {
     orc: (ip) => kernel.orc(ip),
     user: (ip) => {

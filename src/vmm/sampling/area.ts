@@ -179,15 +179,30 @@ export class SampleArea {
     this.#names[text.length] = 0;
   }
 
-  /** Shows each sample there is to `take`, which copies what it keeps. Lengths in the ring are our own thread's word. */
-  drain(take: (at: number, length: number) => void): void {
-    for (;;) {
-      const read = this.get("read") >>> 0;
-      if (read === this.get("written") >>> 0) return;
-      const at = read % RING_SIZE;
-      const length = this.view.getUint32(at, true);
-      if (length > 0) take(at, length);
-      this.set("read", read + (length > 0 ? length : RING_SIZE - at));
-    }
+  /** Bytes of samples that nobody has taken. */
+  get waiting(): number {
+    return (this.get("written") - this.get("read")) >>> 0;
+  }
+
+  /** Shows each sample there is to `take`, which copies what it keeps. */
+  drain(take: (at: number) => void): void {
+    while (this.waiting > 0) this.set("read", this.#show(this.get("read") >>> 0, take));
+  }
+
+  /** Shows those that were written since `place` and that nobody has taken, and leaves them there. Answers where the next will be. */
+  peek(place: number, see: (at: number) => void): number {
+    const written = this.get("written") >>> 0;
+    const { waiting } = this;
+    let next = (written - place) >>> 0 > waiting ? (written - waiting) >>> 0 : place >>> 0;
+    while (next !== written) next = this.#show(next, see);
+    return next;
+  }
+
+  /** What is at a place of the ring; answers what follows. Lengths there are our own thread's word. */
+  #show(place: number, see: (at: number) => void): number {
+    const at = place % RING_SIZE;
+    const length = this.view.getUint32(at, true);
+    if (length > 0) see(at);
+    return (place + (length > 0 ? length : RING_SIZE - at)) >>> 0;
   }
 }
