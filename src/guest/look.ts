@@ -10,8 +10,9 @@ import { AddressSpace, PAGE_SIZE, type PhysicalMemory, Unreadable } from "./memo
 import { type MemberOf, namesOf, type StructureName } from "./structures.ts";
 import { decodeBytes, decodeText } from "./text.ts";
 
-/** Offsets by "structure.member", undefined: there is none. */
-const offsetsOfTypes = new WeakMap<TypeTable, Map<string, number | undefined>>();
+/** Offsets by structure and member, undefined: there is none. */
+type Offsets = Map<string, Map<string, number | undefined>>;
+const offsetsOfTypes = new WeakMap<TypeTable, Offsets>();
 
 /**
  * Text of one look, in bytes, with what each piece costs besides. Stops names that share their bytes: a hundred
@@ -24,7 +25,7 @@ export class Look {
   readonly kernel: Kernel;
   readonly space: AddressSpace;
   readonly #types: TypeTable;
-  readonly #offsets: Map<string, number | undefined>;
+  readonly #offsets: Offsets;
   readonly #text = new Budget(MOST_TEXT);
   #map: AddressMap | undefined;
 
@@ -65,14 +66,15 @@ export class Look {
 
   /** Offset of a member that not every kernel has. */
   optional<S extends StructureName>(structure: S, member: MemberOf<S>): number | undefined {
-    const key = `${structure}.${member}`;
-    if (this.#offsets.has(key)) return this.#offsets.get(key);
-    let offset: number | undefined;
+    let known = this.#offsets.get(structure);
+    if (!known) this.#offsets.set(structure, (known = new Map()));
+    let offset = known.get(member);
+    if (offset !== undefined || known.has(member)) return offset;
     for (const name of namesOf(structure, member)) {
       offset = this.#types.offsetOf(structure, name);
       if (offset !== undefined) break;
     }
-    this.#offsets.set(key, offset);
+    known.set(member, offset);
     return offset;
   }
 

@@ -16,10 +16,11 @@ const MOST_AREAS = 2 ** 18;
 const LONGEST_NAME = 80;
 
 /** Flags of an area that the listing shows (include/linux/mm.h), the letters of set and of unset ones. */
+const VM_EXEC = 0x04;
 const PROTECTION = [
   { bit: 0x01, set: "r", unset: "-" },
   { bit: 0x02, set: "w", unset: "-" },
-  { bit: 0x04, set: "x", unset: "-" },
+  { bit: VM_EXEC, set: "x", unset: "-" },
   { bit: 0x80, set: "s", unset: "p" },
 ] as const;
 /** vsyscall_mode (arch/x86/entry/vsyscall/vsyscall_64.c): the page is not there. */
@@ -45,22 +46,26 @@ export interface MemoryArea {
 }
 
 /**
- * The areas of the process that has this mm_struct, by address. `root`: what paths begin at. `gate`: with the kernel's
- * vsyscall page, as /proc/PID/maps has it. Throws VivError for want of types.
+ * The areas of the process that has this mm_struct, by address, as /proc/PID/maps has them; `executable`: only those with code. `root`: what
+ * paths begin at. Throws VivError for want of types.
  */
-export function listMemoryAreas(look: Look, mm: Gva, root: Place | undefined, gate = true): Listing<MemoryArea> {
+export function listMemoryAreas(look: Look, mm: Gva, root: Place | undefined, executable = false): Listing<MemoryArea> {
   const names = areaNames(look, mm);
   const { map_count } = look.offsets("memory maps", "mm_struct", "map_count");
+  const { vm_flags } = look.offsets("memory maps", "vm_area_struct", "vm_flags");
   return readListing((rows, gaps) => {
-    const read = ({ at, first, end }: FoundArea): MemoryArea => {
+    let areas = 0;
+    const read = ({ at, first, end }: FoundArea): MemoryArea | undefined => {
+      areas++;
+      if (executable && (look.space.u32(at, vm_flags) & VM_EXEC) === 0) return undefined;
       const area = readArea(look, at, root, names);
       if (first !== undefined && (area.start !== first || area.end !== end)) throw new Inconsistent("an area moved");
       return area;
     };
     readEach(walkAreas(look, mm), read, rows, gaps, "areas");
     const claimed = look.space.u32(mm, map_count);
-    if (gaps.length === 0 && rows.length !== claimed) gaps.push(`the process says it has ${claimed} areas`);
-    const page = gate ? gateArea(look, root) : undefined;
+    if (gaps.length === 0 && areas !== claimed) gaps.push(`the process says it has ${claimed} areas`);
+    const page = gateArea(look, root);
     if (page) rows.push(page);
   });
 }

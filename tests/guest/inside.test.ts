@@ -137,6 +137,8 @@ describe.each(GUESTS)("inside Debian's $kernel with $levels levels of page table
         const process = whole(listProcesses(look)).find((one) => one.pid === pid)!;
         const root = rootOf(look, process.at);
         expect(showMaps(listMemoryAreas(look, process.mm, root))).toBe(said);
+        const code = said.match(/^\S+ ..x.*\n/gm)!;
+        expect(showMaps(listMemoryAreas(look, process.mm, root, true))).toBe(code.join(""));
         expect(said).toContain("[vsyscall]");
       }
     });

@@ -46,7 +46,7 @@ export type DebugFiles = (buildId: string) => FileBytes | undefined;
 
 export class CodeFiles {
   readonly #debug: DebugFiles;
-  /** By device, inode number and address of the inode; the ones used last at the end. */
+  /** By device, inode number and address of the inode, or what is there without a file; the ones used last at the end. */
   readonly #files = new Map<string, { readonly file: CodeFile; readonly size: number }>();
   #held = 0;
 
@@ -63,7 +63,7 @@ export class CodeFiles {
 
   /** The code of a process, by address. Throws VivError for want of types. */
   mapped(look: Look, mm: Gva, root: Place | undefined): MappedCode[] {
-    return listMemoryAreas(look, mm, root)
+    return listMemoryAreas(look, mm, root, true)
       .rows.filter(({ protection }) => protection[2] === "x")
       .map((area) => {
         const file = this.#fileOf(look, mm, area);
@@ -82,7 +82,7 @@ export class CodeFiles {
   }
 
   #fileOf(look: Look, mm: Gva, area: MemoryArea): CodeFile {
-    const key = area.file === undefined ? `${mm} ${area.start}` : `${area.device} ${area.inode} ${area.file}`;
+    const key = area.file === undefined ? keyOf(look, mm, area) : `${area.device} ${area.inode} ${area.file}`;
     const known = this.#files.get(key);
     if (known) return known.file;
     const made = tryRead(() => this.#read(look, mm, area)) ?? { file: named(area), size: 0 };
@@ -113,6 +113,12 @@ export class CodeFiles {
     };
     return { file: fileOf("user", area.name, source, complete ? bytes : undefined, this.#debug), size: bytes.length };
   }
+}
+
+/** The kernel's are the same in all processes, as long as that kernel runs; what a program made itself is its own. */
+function keyOf(look: Look, mm: Gva, { name, start, end }: MemoryArea): string {
+  const image = name === "[vsyscall]" ? 0 : name === "[vdso]" ? look.symbol("vdso_image_64") : undefined;
+  return image === undefined ? `${mm} ${start}` : `${name} ${image} ${end - start}`;
 }
 
 /** The code that the kernel gives to each process: its own copy, of which a process has only the pages that it has run. */
