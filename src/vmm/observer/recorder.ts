@@ -126,7 +126,7 @@ export class Recorder {
     return this.#o.area.waiting > RING_SIZE / 4;
   }
 
-  /** Looks at processes that are new among those sampled, which may be gone before what was sampled is taken. `now`: nanoseconds, of any clock. */
+  /** Looks at processes that are new among those sampled, which may be gone before `take`, if that comes later. `now`: nanoseconds, of any clock. */
   meet(now: number): void {
     const { area } = this.#o;
     const sample = this.#sample;
@@ -142,6 +142,7 @@ export class Recorder {
   take(now: number): void {
     const { area } = this.#o;
     const sample = this.#sample;
+    this.meet(now);
     area.drain((at) => {
       sample.at = at;
       this.#add(sample, now);

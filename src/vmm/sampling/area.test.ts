@@ -43,6 +43,21 @@ describe("the ring of samples", () => {
     expect(area.waiting).toBe(0);
   });
 
+  it("ends, though more comes meanwhile", () => {
+    const { area, write, numbers } = made();
+    write(1);
+    let last = 1;
+    const take = (): number[] =>
+      numbers((see) =>
+        area.drain((at) => {
+          see(at);
+          if (last < 100) write(++last);
+        }),
+      );
+    expect(take()).toEqual([1]);
+    expect(take()).toEqual([2]);
+  });
+
   it("goes on at its start, and where its counts come round", () => {
     const { area, write, skip, numbers } = made();
     for (const word of ["written", "read"] as const) area.set(word, 2 ** 32 - 2 * LENGTH);

@@ -184,9 +184,10 @@ export class SampleArea {
     return (this.get("written") - this.get("read")) >>> 0;
   }
 
-  /** Shows each sample there is to `take`, which copies what it keeps. */
+  /** Shows each sample there is to `take`, which copies what it keeps. What comes meanwhile, and may come as fast, is left for the next time. */
   drain(take: (at: number) => void): void {
-    while (this.waiting > 0) this.set("read", this.#show(this.get("read") >>> 0, take));
+    const written = this.get("written");
+    while (this.get("read") !== written) this.set("read", this.#show(this.get("read") >>> 0, take));
   }
 
   /** Shows those that were written since `place` and that nobody has taken, and leaves them there. Answers where the next will be. */
