@@ -44,7 +44,7 @@ int main(void) {
   pthread_t thread;
   signal(SIGUSR1, handler);
   if (pipe(ends) || pthread_create(&thread, 0, drain, 0)) return 1;
-  for (;;) { sorts(); calls(); faults(); signals(); clocks(); pipes(); }
+  for (;;) { for (int i = 0; i < 8; i++) sorts(); calls(); faults(); signals(); clocks(); pipes(); }
 }
 `;
 
