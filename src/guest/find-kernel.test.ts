@@ -114,6 +114,34 @@ describe("a kernel that was found", () => {
   });
 });
 
+/** What a process's page tables may be at a bad moment, while it ends: they map the kernel's image in part. */
+it("finds a kernel by its own page tables where the vCPU's map it in part", () => {
+  for (const vmcoreinfo of [false, true]) {
+    const { ram, memory, registers, places } = syntheticKernel({ layout: LAYOUT, vmcoreinfo });
+    const view = new DataView(ram.buffer);
+    const entryOf = (table: number, level: number): number =>
+      table + (Math.floor((places["image"]! + 2 ** 48) / 2 ** (12 + 9 * level)) % 512) * 8;
+    let from = places["root"]!;
+    const root = RAM_SIZE - 3 * 4096;
+    let table = root;
+    for (let level = 3; ; level--) {
+      ram.copyWithin(table, from, from + 4096);
+      const entry = entryOf(table, level);
+      if (level === 1) {
+        view.setBigUint64(entry + 2 * 8, 0n, true);
+        view.setBigUint64(entry + 3 * 8, 0n, true);
+        break;
+      }
+      from = view.getUint32(entry, true) & -4096;
+      table += 4096;
+      view.setUint32(entry, table + 0x63, true);
+    }
+    const kernel = found(memory, [{ ...registers, cr3: root }]);
+    expect(kernel.from).toBe(vmcoreinfo ? "vmcoreinfo" : "memory");
+    expect(kernel.release).toBe(RELEASE);
+  }
+});
+
 describe("where no kernel is found", () => {
   const empty = new PhysicalMemory(new Uint8Array(RAM_SIZE));
   const registers = { cr3: 0, cr4: 0, lstar: gva(0), gsBase: gva(0), kernelGsBase: gva(0) };

@@ -45,8 +45,9 @@ export function findKernel(
   let banner: string | undefined;
   for (const anchor of anchors(memory, registers, budget)) {
     const { distance, pieces } = anchor.image;
-    const image = `${distance} ${pieces[0]!.start}`;
-    if (searched.has(image)) continue;
+    // With the lengths: page tables of a process that ends while they are read map a part.
+    const image = `${distance} ${pieces.map(({ start, length }) => `${start}+${length}`).join(" ")}`;
+    if (searched.has(image) || !budget.spend("images")) continue;
     searched.add(image);
     try {
       const found = kernelIn(memory, anchor, known, budget);

@@ -5,6 +5,8 @@
 const ALLOWED = {
   /** Page tables that are looked at for an image: each may map 262,144 pages one by one. */
   roots: 48,
+  /** Images that are searched whole, for symbols and a banner. A kernel has one, and page tables in the making parts of it. */
+  images: 8,
   /** Places that begin like a token table. RAM of 512 MiB has some 20. */
   places: 1024,
   /** Token tables whose symbols are read: up to a million each, in every layout. */
