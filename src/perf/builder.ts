@@ -111,13 +111,14 @@ export class ProfileBuilder {
     return index;
   }
 
+  /** Weights are whole, as perf's: sums of fractions would differ by the order of samples, and with them that of equal rows. */
   sample(sample: { time: number; stack: number; task: number; vcpu: number; mode: Mode; weight: number }): void {
     this.#samples.time.push(sample.time);
     this.#samples.stack.push(sample.stack);
     this.#samples.task.push(sample.task);
     this.#samples.vcpu.push(sample.vcpu);
     this.#samples.mode.push(MODES.indexOf(sample.mode));
-    this.#samples.weight.push(sample.weight);
+    this.#samples.weight.push(Math.round(sample.weight));
   }
 
   get sampleCount(): number {

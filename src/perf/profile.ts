@@ -99,7 +99,7 @@ export interface SampleColumns {
   readonly task: Int32Array;
   readonly vcpu: Int32Array;
   readonly mode: Int32Array;
-  /** In `ProfileInfo.unit`. */
+  /** In `ProfileInfo.unit`, whole. */
   readonly weight: Float64Array;
 }
 

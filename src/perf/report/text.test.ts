@@ -49,7 +49,7 @@ function profileOf({ hostPid = 7777, slide = 0, chains }: Made): Profile {
   return builder.build(INFO);
 }
 
-const CHAINS = { "main work leaf": 40, "main work": 20, "main k:entry k:read": 39.9, "main ?": 0.1 };
+const CHAINS = { "main work leaf": 400, "main work": 200, "main k:entry k:read": 399, "main ?": 1 };
 
 describe("the plain report", () => {
   it("is laid out as perf's", () => {
@@ -60,7 +60,7 @@ describe("the plain report", () => {
       "# Total Lost Samples: 0",
       "#",
       "# Samples: 4 of event 'cpu-clock'",
-      "# Event count (approx.): 100",
+      "# Event count (approx.): 1000",
       "#",
       "# Overhead  Command  Shared Object                 Symbol",
       "# ........  .......  ............................  ........",
@@ -113,12 +113,12 @@ describe("the script", () => {
   it("has a block for each sample", () => {
     const profile = profileOf({ chains: CHAINS });
     expect([...scriptLines(new FrameNames(profile), { time: { from: 1.0025e9, to: 2e9 } })]).toEqual([
-      "VM: web VCPU:001 spin 97/98     1.003000:         40 cpu-clock: guest.kernel",
+      "VM: web VCPU:001 spin 97/98     1.003000:        399 cpu-clock: guest.kernel",
       "\tffffffff81000104 read+0x4 ([guest.kernel.kallsyms.7777])",
       "\tffffffff810000c4 entry+0x4 ([guest.kernel.kallsyms.7777])",
       "\t        55551004 main+0x4 (/usr/bin/spin)",
       "",
-      "VM: web VCPU:001 spin 97/98     1.004500:          0 cpu-clock: guest.user",
+      "VM: web VCPU:001 spin 97/98     1.004500:          1 cpu-clock: guest.user",
       "\t        55551144 [unknown] (/usr/bin/spin)",
       "\t        55551004 main+0x4 (/usr/bin/spin)",
       "",
